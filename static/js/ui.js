@@ -1,0 +1,51 @@
+// What every page shares: the theme switch, menus that close, and one polite voice for screen readers.
+(() => {
+  "use strict";
+
+  const YEAR_SECONDS = 31536000;
+  const root = document.documentElement;
+
+  // The server writes the theme into <html> from this cookie, so that no page flashes in the other one.
+  function switchTheme() {
+    const theme = root.dataset.bsTheme === "dark" ? "light" : "dark";
+    root.dataset.bsTheme = theme;
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = `theme=${theme}; path=/; max-age=${YEAR_SECONDS}; samesite=lax${secure}`;
+    document.dispatchEvent(new CustomEvent("portal:theme", { detail: theme }));
+  }
+
+  function closeMenus(except) {
+    document.querySelectorAll("details[data-menu][open]").forEach((menu) => {
+      if (menu !== except) menu.open = false;
+    });
+  }
+
+  function announce(text) {
+    const voice = document.getElementById("announcer");
+    if (voice && text && voice.textContent !== text) voice.textContent = text;
+  }
+
+  function announceNews(node) {
+    const news = node.matches?.("[data-announce]") ? node : node.querySelector?.("[data-announce]");
+    if (news) announce(news.dataset.announce);
+  }
+
+  function start() {
+    document.querySelectorAll("[data-theme-toggle]").forEach((button) => {
+      button.hidden = false;
+      button.addEventListener("click", switchTheme);
+    });
+    document.addEventListener("click", (event) => closeMenus(event.target.closest("details[data-menu]")));
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      const open = document.querySelector("details[data-menu][open]");
+      closeMenus(null);
+      open?.querySelector("summary").focus();
+    });
+    document.body.addEventListener("htmx:load", (event) => announceNews(event.target));
+  }
+
+  window.portal = { announce };
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();
