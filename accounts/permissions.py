@@ -1,6 +1,6 @@
 """Who may do what. Roles are asked about here and nowhere else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
@@ -12,7 +12,61 @@ from accounts.models import Role, User
 
 CLINICAL_ROLES = frozenset({Role.DOCTOR, Role.RADIOLOGIST, Role.ADMIN})
 
+# Django's model permissions by role: what Django admin shows and allows. Nobody but a superuser has more.
+ADMIN_PERMISSIONS: Mapping[str, frozenset[str]] = {
+    Role.ADMIN: frozenset(
+        {
+            "accounts.view_hospital",
+            "accounts.add_user",
+            "accounts.change_user",
+            "accounts.view_user",
+            "accounts.change_apitoken",
+            "accounts.view_apitoken",
+            "diagnostics.change_patient",
+            "diagnostics.view_patient",
+            "diagnostics.change_case",
+            "diagnostics.view_case",
+            "diagnostics.view_prediction",
+            "diagnostics.view_review",
+            "diagnostics.view_worker",
+            "mlmodel.view_modelversion",
+        }
+    ),
+    Role.OPERATOR: frozenset(
+        {"diagnostics.view_worker", "mlmodel.change_modelversion", "mlmodel.view_modelversion"},
+    ),
+}
+
 P = ParamSpec("P")
+
+
+def role_permissions(user: User | AnonymousUser) -> frozenset[str]:
+    """The model permissions ("app.action_model") that the user's role brings."""
+    if not isinstance(user, User) or not user.is_active:
+        return frozenset()
+    return ADMIN_PERMISSIONS.get(user.role, frozenset())
+
+
+def assignable_roles(user: User | AnonymousUser) -> frozenset[str]:
+    """The roles that this user may give to others.
+
+    Operators change the model for every hospital, so a hospital's admin cannot make one.
+    """
+    if not may_use_admin(user) or not isinstance(user, User):
+        return frozenset()
+    if user.is_superuser:
+        return frozenset(Role.values)
+    return CLINICAL_ROLES if user.role == Role.ADMIN else frozenset()
+
+
+def may_manage(user: User | AnonymousUser, target: User) -> bool:
+    """Whether this user may change that one: superusers anybody, admins whom they could have invited."""
+    if not isinstance(user, User):
+        return False
+    if user.is_superuser:
+        return user.is_active
+    same_hospital = user.hospital_id == target.hospital_id
+    return same_hospital and not target.is_superuser and target.role in assignable_roles(user)
 
 
 def sees_cases(user: User | AnonymousUser) -> bool:
