@@ -46,9 +46,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    email = models.EmailField(
-        "e-mail address", unique=True, error_messages={"unique": "This address has a log-in already."}
-    )
+    email = models.EmailField("e-mail address", unique=True, error_messages={"unique": "This address has a log-in already."})
     full_name = models.CharField(max_length=200)
     hospital = models.ForeignKey(Hospital, on_delete=models.PROTECT, related_name="users")
     role = models.CharField(max_length=20, choices=Role, default=Role.DOCTOR)
@@ -111,9 +109,7 @@ class ApiToken(models.Model):
         ordering = ["-created_at"]
         verbose_name = "API token"
         constraints = [
-            models.CheckConstraint(
-                name="api_token_expires_after_it_is_made", condition=Q(expires_at__gt=F("created_at"))
-            ),
+            models.CheckConstraint(name="api_token_expires_after_it_is_made", condition=Q(expires_at__gt=F("created_at"))),
         ]
 
     def __str__(self) -> str:
