@@ -1,0 +1,160 @@
+"""Django admin for hospitals, users and API tokens."""
+
+from typing import Any, cast
+
+from allauth.account.decorators import secure_admin_login
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.contrib import admin, messages
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.db.models import Exists, Field, ForeignKey, Model, OuterRef, QuerySet
+from django.forms import ChoiceField, ModelChoiceField, ModelForm
+from django.http import HttpRequest
+from django.views.generic import RedirectView
+
+from accounts.admin_base import HospitalScopedAdmin
+from accounts.invitations import InvitationError, invitation_url, mail_invitation, renew_invitation
+from accounts.models import ApiToken, Hospital, Role, User
+from accounts.permissions import assignable_roles, may_manage
+from accounts.tokens import revoke_api_token
+from accounts.users import deactivate_users, end_sessions, remove_second_factors
+
+# One door: the portal's log-in with its second factor and rate limits, and its password page.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+admin.site.password_change = RedirectView.as_view(pattern_name="account_change_password")  # type: ignore[method-assign]
+admin.site.site_header = admin.site.site_title = "Chest X-ray portal"
+admin.site.index_title = "Administration"
+# Roles say who may do what, the user's row alone holds the address, and nobody reads another's TOTP secret.
+admin.site.unregister([Group, EmailAddress, Authenticator])
+
+
+@admin.register(Hospital)
+class HospitalAdmin(HospitalScopedAdmin):
+    """Superusers add and rename hospitals; an admin sees the own one."""
+
+    hospital_lookup = "pk"
+    list_display = ["name", "created_at"]
+    search_fields = ["name"]
+    readonly_fields = ["created_at"]
+
+
+@admin.register(User)
+class UserAdmin(HospitalScopedAdmin):
+    """Invites, changes and deactivates users. Passwords are never shown and never set here."""
+
+    list_display = ["email", "full_name", "role", "hospital", "is_active", "has_accepted", "has_second_factor", "last_login"]
+    list_filter = ["role", "is_active", "hospital"]
+    list_select_related = ["hospital"]
+    search_fields = ["email", "full_name"]
+    fields = ["email", "full_name", "hospital", "role", "is_active", "is_superuser"]
+    readonly_facts = ["has_accepted", "has_second_factor", "last_login", "date_joined"]
+    actions = ["send_invitation_again", "deactivate", "log_out", "remove_second_factor"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        factors = User.objects.filter(pk=OuterRef("pk"), authenticator__isnull=False)
+        return super().get_queryset(request).annotate(second_factor=Exists(factors))
+
+    def get_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:  # type: ignore[override]
+        if obj is None:
+            return ["email", "full_name", "hospital", "role"]
+        superuser = cast(User, request.user).is_superuser
+        return [name for name in self.fields if superuser or name != "is_superuser"] + self.readonly_facts
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        own = ["role", "is_active", "is_superuser"] if obj is not None and obj.pk == request.user.pk else []
+        return [*self.readonly_facts, *own]
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or may_manage(request.user, cast(User, obj)))
+
+    def formfield_for_choice_field(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> ChoiceField | None:
+        if db_field.name == "role":
+            roles = assignable_roles(request.user)
+            kwargs["choices"] = [choice for choice in Role.choices if choice[0] in roles]
+        return cast(ChoiceField | None, super().formfield_for_choice_field(db_field, request, **kwargs))
+
+    def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> ModelChoiceField | None:
+        if db_field.name == "hospital":
+            kwargs["initial"] = cast(User, request.user).hospital_id
+            kwargs["empty_label"] = None
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: User, form: ModelForm, change: bool) -> None:
+        if not change:
+            obj.set_unusable_password()
+        super().save_model(request, obj, form, change)
+        this_user = User.objects.filter(pk=obj.pk)
+        if not change:
+            transaction.on_commit(lambda: self._invite(request, obj))
+        elif "is_active" in form.changed_data and not obj.is_active:
+            deactivate_users(users=this_user)
+        elif {"role", "hospital", "is_superuser", "email"} & set(form.changed_data):
+            end_sessions(users=this_user)
+
+    @admin.display(description="Accepted", boolean=True)
+    def has_accepted(self, user: User) -> bool:
+        return user.has_usable_password()
+
+    @admin.display(description="Second factor", boolean=True)
+    def has_second_factor(self, user: User) -> bool:
+        return bool(getattr(user, "second_factor", False))
+
+    @admin.action(description="Send the invitation again", permissions=["change"])
+    def send_invitation_again(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in self._manageable(request, queryset):
+            try:
+                renew_invitation(user=user)
+            except InvitationError as error:
+                self.message_user(request, f"{user.email}: {error}", messages.WARNING)
+            else:
+                self._invite(request, user)
+
+    @admin.action(description="Deactivate", permissions=["change"])
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        count = deactivate_users(users=self._manageable(request, queryset))
+        self.message_user(request, f"Deactivated: {count}. Their sessions and API tokens have ended.")
+
+    @admin.action(description="Log out everywhere", permissions=["change"])
+    def log_out(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        count = end_sessions(users=self._manageable(request, queryset))
+        self.message_user(request, f"Logged out: {count}.")
+
+    @admin.action(description="Remove second factors (lost phone or key)", permissions=["change"])
+    def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        count = remove_second_factors(users=self._manageable(request, queryset))
+        self.message_user(request, f"Second factors removed: {count}. These users were logged out.")
+
+    def _manageable(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        """Of the chosen users those whom the admin may change; never the admin, who could lock the door from outside."""
+        ids = [user.pk for user in queryset if user.pk != request.user.pk and may_manage(request.user, user)]
+        return User.objects.filter(pk__in=ids)
+
+    def _invite(self, request: HttpRequest, user: User) -> None:
+        url = invitation_url(user=user, request=request)
+        mailed = mail_invitation(user=user, url=url)
+        how = "was e-mailed to" if mailed else "COULD NOT be e-mailed to"
+        text = f"The invitation {how} {user.email}. You can also hand over this link; it works once: {url}"
+        self.message_user(request, text, messages.SUCCESS if mailed else messages.WARNING)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(HospitalScopedAdmin):
+    """Lists and revokes tokens. They are made by `create_api_token`, and neither token nor digest is shown."""
+
+    hospital_lookup = "user__hospital"
+    list_display = ["user", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    list_filter = ["expires_at", "revoked_at"]
+    list_select_related = ["user"]
+    search_fields = ["user__email", "user__full_name"]
+    fields = readonly_fields = ["user", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    actions = ["revoke"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    @admin.action(description="Revoke", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        count = sum(revoke_api_token(token=token) for token in queryset)
+        self.message_user(request, f"Revoked: {count}.")
