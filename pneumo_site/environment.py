@@ -1,0 +1,48 @@
+"""Reading of the environment: typed values, secrets from files, and the embedded set-up's own secrets."""
+
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env, EnvError
+
+env = Env()
+
+
+def read_secret(name: str, *, default: str | None = None) -> str | None:
+    """Value of `NAME`, or the content of the file that `NAME_FILE` names; raises where both are set."""
+    value, path = env.str(name, None), env.path(f"{name}_FILE", None)
+    if value is not None and path is not None:
+        raise ImproperlyConfigured(f"Set {name} or {name}_FILE, not both.")
+    if path is None:
+        return value if value is not None else default
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE names {path}, which cannot be read.") from error
+
+
+def require_secret(name: str) -> str:
+    """Like `read_secret`, for production: missing or short means no start."""
+    value = read_secret(name)
+    if not value:
+        raise ImproperlyConfigured(f"{name} (or {name}_FILE) is required outside the embedded set-up.")
+    return value
+
+
+def embedded_secret(path: Path) -> str:
+    """The embedded set-up's own secret, made on first use and kept with mode 0600."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with path.open("x", encoding="ascii") as file:
+            path.chmod(0o600)
+            file.write(secrets.token_urlsafe(48))
+    except FileExistsError:
+        pass
+    value = path.read_text(encoding="ascii").strip()
+    if not value:
+        raise ImproperlyConfigured(f"{path} is empty: delete it, and the next start makes a new secret.")
+    return value
+
+
+__all__ = ["EnvError", "embedded_secret", "env", "read_secret", "require_secret"]

@@ -1,0 +1,61 @@
+"""Is the process alive, and are the parts that it needs? For load balancers and operators; no patient data."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from secrets import compare_digest
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.views.decorators.http import require_safe
+from django_prometheus.exports import ExportToDjangoView
+
+from diagnostics.metrics import collect_readiness
+
+
+@login_not_required
+@require_safe
+def healthz(_request: HttpRequest) -> HttpResponse:
+    """The process answers; nothing else is asked."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@login_not_required
+@require_safe
+def readyz(_request: HttpRequest) -> JsonResponse:
+    """Database, storage, Redis and worker heartbeat, each `ok` or what is wrong; 503 when one is down."""
+    checks: dict[str, Callable[[], str]] = {"database": _check_database, **collect_readiness()}
+    parts = {name: check() for name, check in checks.items()}
+    ready = all(state == "ok" for state in parts.values())
+    return JsonResponse({"ready": ready, "parts": parts}, status=200 if ready else 503)
+
+
+def _check_database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return "down"
+    return "ok"
+
+
+@login_not_required
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponseBase:
+    """Prometheus' text format, for the token's bearer or, where no token is set, for loopback alone."""
+    if not _may_scrape(request):
+        raise PermissionDenied
+    response: Any = ExportToDjangoView(request)
+    return response
+
+
+def _may_scrape(request: HttpRequest) -> bool:
+    if settings.METRICS_TOKEN:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return compare_digest(given.encode(), settings.METRICS_TOKEN.encode())
+    # Behind a proxy on this machine every request seems to come from loopback: then only the token opens.
+    address = request.META.get("REMOTE_ADDR", "")
+    return "X-Forwarded-For" not in request.headers and bool(address) and ip_address(address).is_loopback

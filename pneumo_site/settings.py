@@ -1,0 +1,279 @@
+"""Every setting of the portal. Each is one environment variable, typed, read here and nowhere else.
+
+Two profiles share one code path: `embedded` (the default: SQLite, files and a private Redis under `var/`, own secrets) and
+`production` (PostgreSQL, S3 or a mounted volume, Redis with a password; no default secret, TLS in front).
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from environs import EnvError
+
+from pneumo_site.databases import database_from_url, redis_from_url, rq_connection, sqlite_database
+from pneumo_site.environment import embedded_secret, env, read_secret, require_secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+try:
+    PROFILE = env.str("PORTAL_PROFILE", "embedded")
+    if PROFILE not in {"embedded", "production"}:
+        raise ImproperlyConfigured(f"PORTAL_PROFILE is embedded or production. Received: {PROFILE!r}")
+    EMBEDDED = PROFILE == "embedded"
+    DEBUG = env.bool("DEBUG", False)
+    VAR_DIR: Path = env.path("VAR_DIR", BASE_DIR / "var")
+    DATABASE_URL = read_secret("DATABASE_URL")
+    REDIS_URL = read_secret("REDIS_URL")
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"] if EMBEDDED else None)
+    CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+
+    # Uploads and the gate
+    UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 64 * 1024 * 1024)
+    UPLOAD_MAX_FILES = env.int("UPLOAD_MAX_FILES", 50)
+
+    # Storage of films: `local` (under MEDIA_DIR) or `s3`
+    STORAGE_BACKEND = env.str("STORAGE_BACKEND", "local")
+    if STORAGE_BACKEND not in {"local", "s3"}:
+        raise ImproperlyConfigured(f"STORAGE_BACKEND is local or s3. Received: {STORAGE_BACKEND!r}")
+    MEDIA_DIR: Path = env.path("MEDIA_DIR", VAR_DIR / "media")
+    S3_BUCKET = env.str("S3_BUCKET", "")
+    S3_ENDPOINT_URL = env.str("S3_ENDPOINT_URL", "") or None
+    S3_REGION = env.str("S3_REGION", "") or None
+    S3_KMS_KEY_ID = env.str("S3_KMS_KEY_ID", "")
+    S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY = read_secret("S3_ACCESS_KEY_ID"), read_secret("S3_SECRET_ACCESS_KEY")
+
+    # Worker
+    WORKER_BATCH_SIZE = env.int("WORKER_BATCH_SIZE", 8)
+    WORKER_DECODERS = env.int("WORKER_DECODERS", 2)
+    WORKER_LEASE_SECONDS = env.int("WORKER_LEASE_SECONDS", 30)
+    WORKER_STALL_SECONDS = env.int("WORKER_STALL_SECONDS", 60)
+    WORKER_POLL_SECONDS = env.float("WORKER_POLL_SECONDS", 2.0)
+    WORKER_RECONCILES = env.bool("WORKER_RECONCILES", EMBEDDED)
+    ANALYSIS_MAX_ATTEMPTS = env.int("ANALYSIS_MAX_ATTEMPTS", 3)
+    REQUEUE_AFTER_SECONDS = env.int("REQUEUE_AFTER_SECONDS", 20)
+
+    # Model
+    MODEL_ENGINE = env.str("MODEL_ENGINE", "auto")  # auto, openvino, keras
+    MODEL_THREADS = env.int("MODEL_THREADS", 0)  # 0: as many as there are cores
+    MODEL_DIR: Path = env.path("MODEL_DIR", VAR_DIR / "models")
+
+    # Sessions and mail
+    SESSION_COOKIE_AGE = int(env.timedelta("SESSION_LIFETIME", timedelta(hours=12)).total_seconds())
+    PASSWORD_RESET_TIMEOUT = int(env.timedelta("PASSWORD_LINK_LIFETIME", timedelta(days=3)).total_seconds())
+    EMAIL_HOST, EMAIL_PORT = env.str("EMAIL_HOST", ""), env.int("EMAIL_PORT", 587)
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_USER", ""), read_secret("EMAIL_HOST_PASSWORD") or ""
+    EMAIL_USE_TLS, EMAIL_TIMEOUT = env.bool("EMAIL_USE_TLS", True), 10
+    DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "portal@localhost")
+    METRICS_TOKEN = read_secret("METRICS_TOKEN")
+    LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+except EnvError as error:
+    raise ImproperlyConfigured(str(error)) from error
+
+if not EMBEDDED and not ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS is required outside the embedded set-up.")
+if STORAGE_BACKEND == "s3" and not S3_BUCKET:
+    raise ImproperlyConfigured("STORAGE_BACKEND=s3 needs S3_BUCKET.")
+
+SECRET_KEY = read_secret("SECRET_KEY") or ""
+if not SECRET_KEY:
+    SECRET_KEY = embedded_secret(VAR_DIR / "secret_key") if EMBEDDED else require_secret("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", [])
+
+INSTALLED_APPS = [
+    "diagnostics",
+    "mlmodel",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "csp",
+    "django_htmx",
+    "django_prometheus",
+    "django_rq",
+    "accounts",  # last: its admin module takes away what other apps register
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "pneumo_site.middleware.private_responses",
+    "pneumo_site.middleware.limit_request_size",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "pneumo_site.urls"
+WSGI_APPLICATION = "pneumo_site.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+# Database and cache
+DATABASES = {"default": database_from_url(DATABASE_URL) if DATABASE_URL else sqlite_database(VAR_DIR / "portal.sqlite3")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# Rate limits and used TOTP codes are shared by all processes and must not depend on Redis: log-in works while it is down.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "portal_cache"}}
+
+# Queue: a wake-up call only, so Redis may be down. JSON on the wire, and no function but ours is looked up.
+REDIS = redis_from_url(REDIS_URL, var_dir=VAR_DIR)
+RQ_QUEUES = {
+    "analysis": {**rq_connection(REDIS), "DEFAULT_TIMEOUT": 60, "SERIALIZER": "rq.serializers.JSONSerializer"},
+}
+RQ = {
+    "COMMIT_MODE": "auto",
+    "JOB_CLASS": "diagnostics.jobs.AnalysisJob",
+    "WORKER_CLASS": "diagnostics.worker.InferenceWorker",
+}
+RQ_SHOW_ADMIN_LINK = False
+
+# Storage
+_STATIC_BACKEND = (
+    "django.contrib.staticfiles.storage.StaticFilesStorage"
+    if DEBUG
+    else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+)
+_S3_OPTIONS = {
+    "bucket_name": S3_BUCKET,
+    "endpoint_url": S3_ENDPOINT_URL,
+    "region_name": S3_REGION,
+    "access_key": S3_ACCESS_KEY_ID,
+    "secret_key": S3_SECRET_ACCESS_KEY,
+    "kms_key_id": S3_KMS_KEY_ID,
+}
+STORAGES = {
+    "films": (
+        {"BACKEND": "diagnostics.storage.PrivateS3Storage", "OPTIONS": _S3_OPTIONS}
+        if STORAGE_BACKEND == "s3"
+        else {"BACKEND": "diagnostics.storage.DurableFileStorage", "OPTIONS": {"location": MEDIA_DIR}}
+    ),
+    "default": {"BACKEND": "diagnostics.storage.NoStorage"},
+    "staticfiles": {"BACKEND": _STATIC_BACKEND},
+}
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+FILE_UPLOAD_TEMP_DIR = VAR_DIR / "uploads"
+FILE_UPLOAD_PERMISSIONS = 0o640
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_MAX_FILES
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+FILE_UPLOAD_TEMP_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+# Accounts
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "allauth.account.auth_backends.AuthenticationBackend",
+    "accounts.backends.RoleBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ["email", "full_name"]},
+    },
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "diagnostics:worklist"
+LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_ADAPTER = "accounts.adapter.ClosedAccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Chest X-ray portal] "
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+# Django's tokens, not allauth's: those write a second copy of the address that would outlive a change of it.
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105
+ACCOUNT_EMAIL_VERIFICATION = "none"  # an administrator vouches for the address by inviting it
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "30/m/ip,8/900s/key"}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_PASSKEY_SIGNUP_ENABLED = False
+MFA_TOTP_ISSUER = "Chest X-ray portal"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = EMBEDDED
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
+
+# Sessions, cookies, transport
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_USE_SESSIONS = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if not EMBEDDED:
+    SESSION_COOKIE_NAME, SESSION_COOKIE_SECURE, CSRF_COOKIE_SECURE = "__Host-session", True, True
+    SECURE_SSL_REDIRECT, SECURE_PROXY_SSL_HEADER = True, ("HTTP_X_FORWARDED_PROTO", "https")
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+    SECURE_HSTS_SECONDS, SECURE_HSTS_INCLUDE_SUBDOMAINS, SECURE_HSTS_PRELOAD = 31_536_000, True, True
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF],
+        "img-src": [SELF, "blob:", "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+        "object-src": [NONE],
+    }
+}
+
+# Mail: SMTP where a server is named, else files under var/mail, so that no invitation is lost
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'filebased'}.EmailBackend"
+EMAIL_FILE_PATH = VAR_DIR / "mail"
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = env.str("TIME_ZONE", "UTC")
+USE_I18N = True
+USE_TZ = True
+
+PROMETHEUS_METRIC_NAMESPACE = "portal"
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {"django": {"level": LOG_LEVEL}, "rq.worker": {"level": "WARNING"}},
+}

@@ -1,0 +1,22 @@
+"""Every address of the portal, by room."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from diagnostics.api import api
+from pneumo_site import health
+
+admin.site.site_header = admin.site.site_title = "Chest X-ray portal"
+admin.site.index_title = "Administration"
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="diagnostics:worklist"), name="home"),
+    path("cases/", include("diagnostics.urls")),
+    path("accounts/", include("accounts.urls")),
+    path("admin/", admin.site.urls),
+    path("api/v1/", api.urls),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
+]

@@ -1,0 +1,13 @@
+"""The portal's own settings over a throw-away `var/`; PostgreSQL and others come by the same variables as in production."""
+
+import os
+import tempfile
+from pathlib import Path
+
+VAR = Path(os.environ.setdefault("VAR_DIR", tempfile.mkdtemp(prefix="portal-test-")))
+
+from pneumo_site.settings import *  # noqa: E402, F403
+
+STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}  # noqa: F405
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
