@@ -1,0 +1,103 @@
+"""Django admin of the case portal: searchable and filtered; what is a record is read, never edited."""
+
+from collections.abc import Callable
+
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from accounts.admin_base import HospitalScopedAdmin, RoleAdmin
+from diagnostics.models import Case, Patient, Prediction, Review, Worker
+from diagnostics.services.administration import cancel_case, requeue_case
+
+
+class RecordMixin:
+    """Written by the portal alone: nobody adds, changes or deletes a row here."""
+
+    def has_add_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Patient)
+class PatientAdmin(HospitalScopedAdmin):
+    list_display = ["record_number", "name", "birth_date", "sex", "hospital", "created_at"]
+    list_filter = ["sex", "hospital"]
+    search_fields = ["record_number", "name"]
+    readonly_fields = ["hospital", "created_at"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """A patient comes with a film."""
+        return False
+
+
+class PredictionInline(RecordMixin, admin.TabularInline):
+    model = Prediction
+    extra = 0
+    fields = ["model_version", "label", "probability", "threshold", "engine", "created_at"]
+    readonly_fields = fields
+
+
+class ReviewInline(RecordMixin, admin.TabularInline):
+    model = Review
+    extra = 0
+    fields = ["reviewer", "verdict", "finding", "note", "signed_at", "created_at"]
+    readonly_fields = fields
+
+
+@admin.register(Case)
+class CaseAdmin(RecordMixin, HospitalScopedAdmin):
+    list_display = ["id", "state", "patient", "file_name", "uploader", "created_at", "attempt", "refusal_code", "failure_code"]
+    list_filter = ["state", "format", "refusal_code", "failure_code", "created_at", "hospital"]
+    search_fields = ["=id", "accession_number", "file_name", "patient__record_number", "patient__name", "uploader__email"]
+    date_hierarchy = "created_at"
+    list_select_related = ["patient", "uploader", "hospital"]
+    inlines = [PredictionInline, ReviewInline]
+    actions = ["requeue", "cancel"]
+
+    @admin.action(description="Analyse again (failed and refused cases)", permissions=["manage"])
+    def requeue(self, request: HttpRequest, queryset: QuerySet[Case]) -> None:
+        self._apply(request, queryset, requeue_case, "put back into the queue")
+
+    @admin.action(description="Cancel the analysis (waiting and running cases)", permissions=["manage"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Case]) -> None:
+        self._apply(request, queryset, cancel_case, "cancelled")
+
+    def has_manage_permission(self, request: HttpRequest) -> bool:
+        """Who may change cases may have them analysed again or stopped, though no field is editable."""
+        return request.user.has_perm("diagnostics.change_case")
+
+    def _apply(self, request: HttpRequest, cases: QuerySet[Case], verb: Callable[..., bool], done: str) -> None:
+        results = [verb(case=case) for case in cases]
+        if changed := sum(results):
+            self.message_user(request, f"{changed} case(s) {done}.", messages.SUCCESS)
+        if skipped := len(results) - changed:
+            self.message_user(request, f"{skipped} case(s) left alone: their state does not allow it.", messages.WARNING)
+
+
+@admin.register(Prediction)
+class PredictionAdmin(RecordMixin, HospitalScopedAdmin):
+    hospital_lookup = "case__hospital"
+    list_display = ["case", "model_version", "label", "probability", "threshold", "engine", "created_at"]
+    list_filter = ["label", "model_version", "engine", "created_at"]
+    search_fields = ["=case__id", "model_version", "case__patient__record_number"]
+
+
+@admin.register(Review)
+class ReviewAdmin(RecordMixin, HospitalScopedAdmin):
+    hospital_lookup = "case__hospital"
+    list_display = ["case", "reviewer", "verdict", "finding", "signed_at", "created_at"]
+    list_filter = ["verdict", "finding", "signed_at", "created_at"]
+    search_fields = ["=case__id", "reviewer__email", "reviewer__full_name", "note"]
+
+
+@admin.register(Worker)
+class WorkerAdmin(RecordMixin, RoleAdmin):
+    list_display = ["name", "model_version", "engine", "started_at", "beat_at", "stopped_at"]
+    list_filter = ["model_version", "engine"]
+    search_fields = ["name"]

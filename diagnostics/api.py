@@ -1,0 +1,175 @@
+"""The portal's API for other programs. Bearer tokens stand for a user; answers are coded, never an exception's text."""
+
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from ninja import Field, File, Form, Header, NinjaAPI, Schema, UploadedFile
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.security import HttpBearer
+
+from accounts.models import User
+from accounts.permissions import may_upload
+from accounts.tokens import authenticate_api_token
+from diagnostics.codes import sentence
+from diagnostics.exceptions import StorageUnavailableError, UploadRefusedError
+from diagnostics.models import Case, Patient
+from diagnostics.services.uploads import PatientData, accept_upload
+
+STORAGE_DOWN = ("STORAGE_UNAVAILABLE", "The storage of films does not answer. Nothing was saved; please send the film again.")
+NOT_FOUND = ("NOT_FOUND", "There is no such case.")
+
+
+class Token(HttpBearer):
+    """`Authorization: Bearer …`, as printed by `manage.py create_api_token`."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> User | None:
+        return authenticate_api_token(token=token)
+
+
+class AcceptedSchema(Schema):
+    id: UUID
+    state: str
+    url: str
+
+
+class ErrorSchema(Schema):
+    code: str
+    message: str
+
+
+class PredictionSchema(Schema):
+    label: str
+    probability: float
+    threshold: float
+    model_version: str
+    created_at: datetime
+
+
+class CaseSchema(AcceptedSchema):
+    file_name: str
+    format: str
+    sha256: str
+    created_at: datetime
+    finished_at: datetime | None
+    code: str = Field("", description="Why the film was refused or its analysis failed; empty otherwise.")
+    message: str = Field("", description="The same in a sentence.")
+    prediction: PredictionSchema | None = None
+    duplicate_of: UUID | None = None
+    reviewed: bool = Field(False, description="A clinician has signed a verdict; until then the result is preliminary.")
+
+
+class UploadForm(Schema):
+    patient_mrn: Annotated[str, Field(max_length=64, description="Medical record number.")] = ""
+    patient_name: Annotated[str, Field(max_length=200)] = ""
+    patient_birth_date: date | None = None
+    patient_sex: Annotated[str, Field(pattern="^[FMO]?$")] = ""
+    accession_number: Annotated[str, Field(max_length=64)] = ""
+    clinical_note: Annotated[str, Field(max_length=2000)] = ""
+
+
+api = NinjaAPI(title="Chest X-ray portal", version="1", auth=Token(), docs_url=None, urls_namespace="api")
+
+
+@api.post("/cases", response={201: AcceptedSchema, 200: AcceptedSchema, frozenset({409, 413, 422, 503}): ErrorSchema})
+def create_case(
+    request: HttpRequest,
+    file: File[UploadedFile],
+    form: Form[UploadForm],
+    idempotency_key: Annotated[str, Header(max_length=64, alias="Idempotency-Key")] = "",
+) -> tuple[int, dict[str, Any]]:
+    """Upload one film (JPEG, PNG or DICOM). 201: accepted and durable. 200: the same key and film were accepted before."""
+    uploader = _uploader(request)
+    accepted = accept_upload(
+        uploader=uploader,
+        file=file,
+        patient=_patient(form),
+        accession_number=form.accession_number.strip(),
+        clinical_note=form.clinical_note,
+        idempotency_key=idempotency_key,
+    )
+    return 201 if accepted.created else 200, _accepted(request, accepted.case)
+
+
+@api.get("/cases/{case_id}", response={200: CaseSchema, 404: ErrorSchema})
+def read_case(request: HttpRequest, case_id: UUID) -> dict[str, Any]:
+    """State and result of one case of the user's hospital."""
+    case = Case.objects.visible_to(_user(request)).with_result().filter(pk=case_id).first()
+    if case is None:
+        raise HttpError(404, NOT_FOUND[1])
+    code = case.refusal_code or case.failure_code
+    return {
+        **_accepted(request, case),
+        **{name: getattr(case, name) for name in ("file_name", "format", "sha256", "created_at", "finished_at")},
+        "code": code,
+        "message": sentence(code) if code else "",
+        "prediction": case.prediction,
+        "duplicate_of": case.duplicate_of_id,
+        "reviewed": bool(case.review and case.review.signed_at),
+    }
+
+
+def _user(request: HttpRequest) -> User:
+    user: User = request.auth  # type: ignore[attr-defined]
+    return user
+
+
+def _uploader(request: HttpRequest) -> User:
+    user = _user(request)
+    if not may_upload(user):
+        raise HttpError(403, "This user's role does not upload films.")
+    return user
+
+
+def _patient(form: UploadForm) -> PatientData | None:
+    record_number = form.patient_mrn.strip()
+    if not record_number:
+        return None
+    sex = form.patient_sex if form.patient_sex in Patient.Sex.values else ""
+    return PatientData(record_number, form.patient_name.strip(), form.patient_birth_date, sex)
+
+
+def _accepted(request: HttpRequest, case: Case) -> dict[str, Any]:
+    return {"id": case.pk, "state": case.state, "url": request.build_absolute_uri(case.get_absolute_url())}
+
+
+def _error(status: int, code: str, message: str) -> HttpResponse:
+    return JsonResponse({"code": code, "message": message}, status=status)
+
+
+@api.exception_handler(UploadRefusedError)
+def answer_refused(_request: HttpRequest, error: UploadRefusedError) -> HttpResponse:
+    return _error(error.status, error.code, error.message)
+
+
+@api.exception_handler(StorageUnavailableError)
+@api.exception_handler(DatabaseError)
+def answer_unavailable(_request: HttpRequest, _error_: Exception) -> HttpResponse:
+    return _error(503, *STORAGE_DOWN)
+
+
+@api.exception_handler(ValidationError)
+def answer_invalid(_request: HttpRequest, error: ValidationError) -> HttpResponse:
+    fields = sorted({str(item["loc"][-1]) for item in error.errors if item.get("loc")})
+    return _error(422, "INVALID_REQUEST", f"Missing or malformed: {', '.join(fields) or 'the request'}.")
+
+
+@api.exception_handler(AuthenticationError)
+def answer_unauthenticated(_request: HttpRequest, _error_: AuthenticationError) -> HttpResponse:
+    response = _error(401, "UNAUTHENTICATED", "A valid bearer token is needed.")
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+@api.exception_handler(HttpError)
+def answer_http_error(_request: HttpRequest, error: HttpError) -> HttpResponse:
+    codes = {403: "FORBIDDEN", 404: "NOT_FOUND"}
+    return _error(error.status_code, codes.get(error.status_code, "INVALID_REQUEST"), error.message)
+
+
+# The session's log-in does not apply here: the token does.
+for _pattern in api.urls[0]:
+    login_not_required(_pattern.callback)

@@ -1,0 +1,50 @@
+import json
+import logging
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError, connection
+
+from diagnostics.services.reconciliation import reconcile
+
+logger = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = (
+        "Repair what was lost: cases whose worker is gone go back to the queue (or fail after their last attempt), and cases "
+        "that wait too long get a new wake-up call. Runs until SIGTERM; any number may run at once."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="one pass, then exit")
+        parser.add_argument("--interval", type=float, default=10.0, help="seconds between passes (default: 10)")
+        parser.add_argument("--json", action="store_true", help="print each pass as one JSON line")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        if options["interval"] <= 0:
+            raise CommandError(f"--interval is a number of seconds above 0. Received: {options['interval']}")
+        if options["once"]:
+            self._pass(as_json=options["json"])
+            return
+        stopping = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopping.set())
+        while not stopping.is_set():
+            try:
+                self._pass(as_json=options["json"])
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("database unavailable: %s", type(error).__name__)
+                connection.close()
+            stopping.wait(options["interval"])
+
+    def _pass(self, *, as_json: bool) -> None:
+        done = reconcile()
+        since = done.oldest_queued_at.isoformat() if done.oldest_queued_at else None
+        facts = {"requeued": done.requeued, "failed": done.failed, "rung": done.rung, "oldest_queued_at": since}
+        if as_json:
+            self.stdout.write(json.dumps(facts))
+        elif any(facts.values()):
+            self.stdout.write(", ".join(f"{name}: {value}" for name, value in facts.items()))

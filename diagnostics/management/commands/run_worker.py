@@ -1,0 +1,20 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from diagnostics import worker
+from mlmodel.api import ModelError
+
+
+class Command(BaseCommand):
+    help = (
+        "Run an analysis worker: it loads the active model, takes queued cases in batches and writes their results until "
+        "SIGTERM or Ctrl-C, which let it finish what it has in hand. It needs the database and the storage of films; Redis "
+        "only wakes it sooner."
+    )
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        try:
+            worker.run()
+        except ModelError as error:
+            raise CommandError(f"The model cannot be served: {error}") from error

@@ -1,0 +1,193 @@
+"""The worker's three stages, each in its own thread: read (claim, fetch, decode), infer, store.
+
+While one batch is in the engine, the next is being read and the last is being stored. The pipeline looks for queued rows by
+itself every few seconds; a wake-up call only makes it look at once. So it works with Redis down, flushed or restarted.
+"""
+
+import faulthandler
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
+
+from diagnostics.models import Case
+from diagnostics.services import analysis, heartbeat, inference
+from diagnostics.services.inference import Batch
+from diagnostics.services.reconciliation import reconcile
+from mlmodel.api import DecoderUnavailableError
+
+if TYPE_CHECKING:
+    from mlmodel.predictor import Predictor
+
+DATABASE_DOWN = (OperationalError, InterfaceError)
+RETRY_SECONDS = 1.0
+STORE_TRIES = 20
+RECONCILE_SECONDS = 10
+IO_THREADS = 4
+
+logger = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """Analyses queued cases until it is stopped. Start it once per process."""
+
+    def __init__(self, *, predictor: "Predictor", name: str) -> None:
+        self.name = name
+        self.stopping = threading.Event()
+        self._predictor = predictor
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._in_hand: dict[UUID, Case] = {}
+        self._to_infer: Queue[Batch | None] = Queue(maxsize=1)
+        self._to_store: Queue[Batch | None] = Queue(maxsize=2)
+        self._io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="films", initializer=None)
+        self._threads = [
+            threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True)
+            for target in (self._read_stage, self._infer_stage, self._store_stage, self._keep_alive)
+        ]
+
+    def start(self) -> None:
+        heartbeat.start_worker(name=self.name, model_version=self._predictor.info.version, engine=self._predictor.engine)
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """Look for queued cases now."""
+        self._wake.set()
+
+    def wait_for(self, case_id: UUID, *, seconds: float) -> None:
+        """Return when the case has left the queue and the hands of this worker, or after that time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self.stopping.is_set():
+            if not self._is_pending(case_id):
+                return
+            self.stopping.wait(0.02)
+
+    def stop(self) -> None:
+        """Finish what is in hand, give back nothing half-done, and say goodbye."""
+        self.stopping.set()
+        self._wake.set()
+        for thread in self._threads:
+            thread.join(timeout=settings.WORKER_STALL_SECONDS)
+        self._io.shutdown(wait=True, cancel_futures=True)
+        faulthandler.cancel_dump_traceback_later()
+        heartbeat.stop_worker(name=self.name)
+
+    def _is_pending(self, case_id: UUID) -> bool:
+        with self._lock:
+            if case_id in self._in_hand:
+                return True
+        return Case.objects.filter(pk=case_id, state=Case.State.QUEUED).exists()
+
+    # Stages
+
+    def _read_stage(self) -> None:
+        while not self.stopping.is_set():
+            self._wake.clear()
+            worked = self._guarded(self._read_next)
+            if not worked:
+                self._wake.wait(settings.WORKER_POLL_SECONDS)
+        self._to_infer.put(None)
+        connection.close()
+
+    def _read_next(self) -> bool:
+        cases = analysis.claim_cases(worker=self.name, limit=settings.WORKER_BATCH_SIZE)
+        if not cases:
+            return self._draw_next()
+        self._take(cases)
+        try:
+            batch = inference.read_batch(cases=cases, predictor=self._predictor, executor=self._io)
+        except DecoderUnavailableError:
+            logger.exception("no decoding child can be started")
+            for case in cases:
+                analysis.release_case(case=case, code="INTERNAL")
+            self._put_down(cases)
+            self.stopping.wait(RETRY_SECONDS)
+            return True
+        self._to_infer.put(batch)
+        return True
+
+    def _draw_next(self) -> bool:
+        """Nothing waits for analysis: draw the pictures of films that are through."""
+        return bool(inference.draw_displays(limit=settings.WORKER_DECODERS, predictor=self._predictor, executor=self._io))
+
+    def _infer_stage(self) -> None:
+        while (batch := self._to_infer.get()) is not None:
+            self._show_progress()
+            inference.infer_batch(batch=batch, predictor=self._predictor)
+            self._to_store.put(batch)
+        self._to_store.put(None)
+        connection.close()
+
+    def _store_stage(self) -> None:
+        while (batch := self._to_store.get()) is not None:
+            for _ in range(STORE_TRIES):
+                if self._guarded(lambda current=batch: self._store(current)):
+                    break
+            self._put_down(batch.cases)
+        connection.close()
+
+    def _store(self, batch: Batch) -> bool:
+        inference.store_batch(batch=batch, executor=self._io)
+        return True
+
+    def _guarded(self, step: Callable[[], bool]) -> bool:
+        """Run a step; a database that is down is waited for; any other fault is logged and costs a lease, not the worker."""
+        try:
+            close_old_connections()
+            return step()
+        except DATABASE_DOWN as error:
+            logger.warning("database unavailable: %s", type(error).__name__)
+        except Exception:  # the stage must live on; the rows' leases bring the cases back
+            logger.exception("a stage of the pipeline failed")
+        connection.close()
+        self.stopping.wait(RETRY_SECONDS)
+        return False
+
+    # What is in hand, and the signs of life
+
+    def _take(self, cases: list[Case]) -> None:
+        with self._lock:
+            self._in_hand.update((case.pk, case) for case in cases)
+        self._show_progress()
+
+    def _put_down(self, cases: list[Case]) -> None:
+        with self._lock:
+            for case in cases:
+                self._in_hand.pop(case.pk, None)
+        self._show_progress()
+
+    def _show_progress(self) -> None:
+        """Wind the watchdog up, or put it away when nothing is in hand.
+
+        It ends the process, with every thread's traceback in the log, even if native code holds the interpreter for ever;
+        the supervisor starts a new one, and the leases bring the cases back.
+        """
+        with self._lock:
+            if self._in_hand:
+                faulthandler.dump_traceback_later(settings.WORKER_STALL_SECONDS, exit=True)
+            else:
+                faulthandler.cancel_dump_traceback_later()
+
+    def _keep_alive(self) -> None:
+        reconciled_at = 0.0
+        while not self.stopping.wait(heartbeat.BEAT_SECONDS):
+            self._guarded(self._beat)
+            if settings.WORKER_RECONCILES and time.monotonic() - reconciled_at >= RECONCILE_SECONDS:
+                reconciled_at = time.monotonic()
+                self._guarded(lambda: bool(reconcile()))
+        connection.close()
+
+    def _beat(self) -> bool:
+        with self._lock:
+            cases = list(self._in_hand.values())
+        heartbeat.beat(name=self.name)
+        analysis.renew_leases(cases=cases)
+        return True

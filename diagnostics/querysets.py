@@ -1,0 +1,90 @@
+"""Predicates: which rows. Verbs are in services."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from accounts.models import User
+from accounts.permissions import sees_cases
+
+if TYPE_CHECKING:
+    from diagnostics.models import Case
+
+
+class PatientQuerySet(models.QuerySet["Patient"]):
+    def visible_to(self, user: User | AnonymousUser) -> "PatientQuerySet":
+        """Patients of the user's hospital, for the clinical roles."""
+        return self.filter(hospital=user.hospital) if isinstance(user, User) and sees_cases(user) else self.none()
+
+
+class CaseQuerySet(models.QuerySet["Case"]):
+    def visible_to(self, user: User | AnonymousUser) -> "CaseQuerySet":
+        """Cases of the user's hospital, for the clinical roles."""
+        return self.filter(hospital=user.hospital) if isinstance(user, User) and sees_cases(user) else self.none()
+
+    def queued(self) -> "CaseQuerySet":
+        """Waiting for a worker, the longest waiting first."""
+        return self.filter(state="queued").order_by("queued_at", "pk")
+
+    def ahead_of(self, case: "Case") -> "CaseQuerySet":
+        """Waiting cases that will be claimed before this one."""
+        earlier = Q(queued_at__lt=case.queued_at) | Q(queued_at=case.queued_at, pk__lt=case.pk)
+        return self.filter(earlier, state="queued")
+
+    def overdue(self, *, seconds: int) -> "CaseQuerySet":
+        """Queued for longer than a wake-up call should take."""
+        return self.queued().filter(queued_at__lt=Now() - timedelta(seconds=seconds))
+
+    def lease_over(self) -> "CaseQuerySet":
+        """Claimed by a worker that has not renewed its lease: killed, stalled or cut off."""
+        return self.filter(state="processing", lease_until__lt=Now())
+
+    def final(self) -> "CaseQuerySet":
+        return self.filter(state__in=["done", "refused", "failed"])
+
+    def without_display(self) -> "CaseQuerySet":
+        """Analysed films whose picture for the browser is still to be drawn, newest first: somebody looks at those."""
+        return self.filter(display="pending", state__in=["done", "refused"]).order_by("-finished_at")
+
+    def unread(self) -> "CaseQuerySet":
+        """Results that no clinician has opened yet."""
+        return self.final().filter(first_viewed_at__isnull=True)
+
+    def newest_first(self) -> "CaseQuerySet":
+        return self.order_by("-created_at", "-pk")
+
+    def after(self, *, created_at: Any, pk: Any) -> "CaseQuerySet":
+        """The next page in `newest_first` order, below the row with that key."""
+        return self.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk))
+
+    def with_result(self) -> "CaseQuerySet":
+        """All that a list row or a case page shows, in a constant number of queries."""
+        return self.select_related("patient", "uploader", "hospital").prefetch_related("predictions", "reviews__reviewer")
+
+    def matching(self, text: str) -> "CaseQuerySet":
+        """Search by patient's name or record number, accession number or file name."""
+        return self.filter(
+            Q(patient__name__icontains=text)
+            | Q(patient__record_number__icontains=text)
+            | Q(accession_number__icontains=text)
+            | Q(file_name__icontains=text)
+        )
+
+    def same_film(self, case: "Case") -> "CaseQuerySet":
+        """Other, earlier cases of the hospital with the same file, the same pixels or the same DICOM instance."""
+        same = Q(sha256=case.sha256)
+        if case.pixel_sha256:
+            same |= Q(pixel_sha256=case.pixel_sha256)
+        if case.sop_instance_uid:
+            same |= Q(sop_instance_uid=case.sop_instance_uid)
+        return self.filter(same, hospital=case.hospital_id, created_at__lte=case.created_at).exclude(pk=case.pk)
+
+
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    def alive(self, *, seconds: int) -> "WorkerQuerySet":
+        """Workers whose heart has beaten within that time, by the database's clock."""
+        return self.filter(beat_at__gte=Now() - timedelta(seconds=seconds), stopped_at__isnull=True)

@@ -1,0 +1,81 @@
+"""The wake-up call. The row is the queue of record; a lost call costs seconds, never a case."""
+
+import logging
+import time
+from functools import cache, partial
+from uuid import UUID
+
+import django_rq
+from django.conf import settings
+from django.db import transaction
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import Queue
+from rq.exceptions import DuplicateJobError
+
+QUEUE_NAME = "analysis"
+TASK = "diagnostics.tasks.analyse_case"
+BREAKER_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+@cache
+def web_connection() -> Redis:
+    """A connection for web processes: a server that is down is given up after a second, without a second try.
+
+    redis-py's own default retries for four seconds.
+    """
+    return Redis(**settings.REDIS, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+
+
+def analysis_queue(connection: Redis) -> Queue:
+    """The queue as settings describe it: JSON, our job class, our time limit."""
+    return django_rq.get_queue(QUEUE_NAME, connection=connection)
+
+
+class _Breaker:
+    """After one failure Redis is left alone for a while, so that many uploads do not wait for it one by one."""
+
+    def __init__(self) -> None:
+        self._closed_until = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return time.monotonic() < self._closed_until
+
+    def trip(self) -> None:
+        self._closed_until = time.monotonic() + BREAKER_SECONDS
+
+
+_breaker = _Breaker()
+
+
+def wake_worker(case_id: UUID) -> None:
+    """Ring once the transaction that wrote the row has committed; called inside that block."""
+    transaction.on_commit(partial(ring, case_id), robust=True)
+
+
+def ring(case_id: UUID) -> bool:
+    """Enqueue one job that holds the case id alone; false where Redis could not be told."""
+    if _breaker.is_open:
+        return False
+    try:
+        analysis_queue(web_connection()).enqueue_call(TASK, args=(str(case_id),), result_ttl=0, failure_ttl=86_400, ttl=3600)
+    except DuplicateJobError:
+        return True
+    except RedisError as error:
+        _breaker.trip()
+        logger.warning("wake-up call for case %s not delivered: %s", case_id, type(error).__name__)
+        return False
+    return True
+
+
+def ping() -> bool:
+    """Whether Redis answers."""
+    try:
+        return bool(web_connection().ping())
+    except RedisError:
+        return False

@@ -1,0 +1,1 @@
+"""Verbs: typed, keyword-only functions that write."""

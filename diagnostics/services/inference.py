@@ -1,0 +1,150 @@
+"""From claimed rows to results: fetch, decode, one forward pass, store. No step holds a transaction while it computes."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+from diagnostics import storage
+from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
+from diagnostics.models import Case
+from diagnostics.services import analysis
+from diagnostics.services.analysis import Result
+from mlmodel import api
+
+if TYPE_CHECKING:
+    from mlmodel.predictor import DecodedFilm, Predictor
+
+DAYS_PER_YEAR = 365.25
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Claimed cases on their way through the pipeline: films still to be read, and what is known already."""
+
+    cases: list[Case]
+    films: list[tuple[Case, "DecodedFilm"]] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    heatmaps: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+def read_batch(*, cases: list[Case], predictor: "Predictor", executor: Executor) -> Batch:
+    """Fetch and decode. A film that cannot be had or read ends alone; the others go on.
+
+    Raises `DecoderUnavailableError` when no decoding child can be started.
+    """
+    batch = Batch(cases)
+    contents = list(executor.map(_fetch, cases))
+    fetched = [(case, content) for case, content in zip(cases, contents, strict=True) if content is not None]
+    decoded = predictor.decode([content for _, content in fetched])
+    for (case, _), film in zip(fetched, decoded, strict=True):
+        refusal = film if isinstance(film, api.Refusal) else _refuse_by_age(case, predictor.info.intended_use)
+        if refusal is not None:
+            batch.results.append(Result(case, refusal, predictor.engine, getattr(film, "pixel_sha256", "")))
+        elif not isinstance(film, api.Refusal):
+            batch.films.append((case, film))
+    return batch
+
+
+def _fetch(case: Case) -> bytes | None:
+    try:
+        return storage.read_film(case.original_key, sha256=case.sha256)
+    except StorageUnavailableError as error:
+        logger.warning("case %s: storage unavailable: %s", case.pk, error)
+        analysis.release_case(case=case, code="STORAGE")
+    except StoredFilmDamagedError as error:
+        logger.error("case %s: %s", case.pk, error)  # noqa: TRY400 - the message says it all
+        analysis.fail_case(case=case, code="FILM_DAMAGED")
+    return None
+
+
+def _refuse_by_age(case: Case, use: api.IntendedUse) -> api.Refusal | None:
+    """The patient's age on the day of the upload, where the birth date is known, against the version's intended use."""
+    if case.patient is None or case.patient.birth_date is None:
+        return None
+    age = age_in_years(case.patient.birth_date, on=case.created_at.date())
+    # The upper bound includes the whole of that year of life, as in "children of 1 to 5".
+    within = use.min_age_years <= age < use.max_age_years + 1
+    return None if within else api.refusal("AGE_OUT_OF_RANGE")
+
+
+def age_in_years(birth_date: date, *, on: date) -> float:
+    return (on - birth_date).days / DAYS_PER_YEAR
+
+
+def infer_batch(*, batch: Batch, predictor: "Predictor") -> None:
+    """One forward pass for the batch; if that fails, each film by itself, so that one cannot fail its neighbours."""
+    if not batch.films:
+        return
+    try:
+        findings = predictor.infer([film for _, film in batch.films])
+    except Exception:  # whatever a tensor library raises: the films are tried one by one
+        logger.exception("forward pass of %s films failed", len(batch.films))
+        _infer_singly(batch, predictor)
+        return
+    for (case, film), finding in zip(batch.films, findings, strict=True):
+        _add_finding(batch, case, film, finding, predictor.engine)
+
+
+def _infer_singly(batch: Batch, predictor: "Predictor") -> None:
+    for case, film in batch.films:
+        try:
+            finding = predictor.infer([film])[0]
+        except Exception:  # as above: this film alone is to blame
+            logger.exception("case %s: forward pass failed", case.pk)
+            analysis.release_case(case=case, code="INTERNAL")
+        else:
+            _add_finding(batch, case, film, finding, predictor.engine)
+
+
+def _add_finding(batch: Batch, case: Case, film: "DecodedFilm", finding: api.Finding, engine: str) -> None:
+    key = storage.new_heatmap_key()
+    batch.heatmaps.append((key, finding.heatmap_png))
+    batch.results.append(Result(case, finding, engine, film.pixel_sha256, key))
+
+
+def store_batch(*, batch: Batch, executor: Executor) -> int:
+    """Heatmaps first, then the rows that name them; a heatmap that storage does not take costs its case one attempt."""
+    saved = dict(executor.map(_save_heatmap, batch.heatmaps))
+    results = []
+    for result in batch.results:
+        if result.heatmap_key and not saved[result.heatmap_key]:
+            analysis.release_case(case=result.case, code="STORAGE")
+        else:
+            results.append(result)
+    return analysis.store_results(results=results) if results else 0
+
+
+def _save_heatmap(item: tuple[str, bytes]) -> tuple[str, bool]:
+    key, content = item
+    try:
+        storage.save_derived(key, content)
+    except StorageUnavailableError as error:
+        logger.warning("heatmap not stored: %s", error)
+        return key, False
+    return key, True
+
+
+def draw_displays(*, limit: int, predictor: "Predictor", executor: Executor) -> int:
+    """Draw the browser's picture for the latest analysed films; returns how many were settled."""
+    cases: Sequence[Case] = Case.objects.without_display()[:limit]
+    return sum(executor.map(lambda case: _draw_display(case, predictor), cases))
+
+
+def _draw_display(case: Case, predictor: "Predictor") -> bool:
+    try:
+        picture = predictor.render_display(storage.read_film(case.original_key, sha256=case.sha256))
+        storage.save_derived(storage.display_key(case.pk), picture)
+    except (StorageUnavailableError, api.DecoderUnavailableError) as error:
+        logger.warning("case %s: picture not drawn yet: %s", case.pk, type(error).__name__)
+        return False
+    except (StoredFilmDamagedError, api.RejectedImageError) as error:
+        logger.warning("case %s: picture cannot be drawn: %s", case.pk, type(error).__name__)
+        analysis.set_display(case=case, display=Case.Display.UNAVAILABLE)
+        return True
+    analysis.set_display(case=case, display=Case.Display.READY)
+    return True

@@ -1,0 +1,28 @@
+"""A clinician's verdict. Nothing is overwritten: a later review supersedes an earlier one."""
+
+from django.utils import timezone
+
+from accounts.models import User
+from diagnostics.exceptions import TransitionError
+from diagnostics.models import Case, Review
+
+
+def record_review(*, case: Case, reviewer: User, finding: str, verdict: str = "", note: str = "", sign: bool) -> Review:
+    """Write the verdict on the case's latest prediction (a refused film has none and takes a finding alone).
+
+    Raises `TransitionError` while the case has no final state, or for a verdict on a prediction that is not there.
+    """
+    if not case.is_final:
+        raise TransitionError(f"case {case.pk} is {case.state}")
+    prediction = case.prediction
+    if bool(verdict) != (prediction is not None):
+        raise TransitionError(f"case {case.pk}: verdict {verdict!r} does not fit prediction {prediction}")
+    return Review.objects.create(
+        case=case,
+        prediction=prediction,
+        reviewer=reviewer,
+        verdict=verdict,
+        finding=finding,
+        note=note,
+        signed_at=timezone.now() if sign else None,
+    )

@@ -1,0 +1,192 @@
+"""Private storage of films: bytes are durable before a row says that they exist, and no file has a public address."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+from uuid import UUID, uuid4
+
+from boto3.exceptions import Boto3Error
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import FileSystemStorage, Storage, storages
+from storages.backends.s3 import S3Storage
+
+from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
+
+COPY_CHUNK = 256 * 1024  # bytes
+STORAGE_ERRORS = (OSError, BotoCoreError, ClientError, Boto3Error)
+
+
+def original_key(case_id: UUID) -> str:
+    """The key is ours: nothing of the user's file name or the patient is in it."""
+    return f"cases/{case_id}"
+
+
+def display_key(case_id: UUID) -> str:
+    return f"displays/{case_id}"
+
+
+def new_heatmap_key() -> str:
+    return f"heatmaps/{uuid4()}"
+
+
+class PrivateStorageMixin:
+    """No file of ours is served by its address."""
+
+    def url(self, name: str | None) -> NoReturn:
+        raise NotImplementedError("Films have no address: a view checks, then serves.")
+
+
+class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
+    """Local files. What `save` has returned from survives a power cut: the file and its directory are fsynced.
+
+    Django's own `FileSystemStorage._save` never calls fsync.
+    """
+
+    def _save(self, name: str, content: File) -> str:
+        target = Path(self.path(name))
+        _make_directories(target.parent)
+        temporary = target.with_name(f".{target.name}.{uuid4().hex}.part")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_permissions_mode or 0o640)
+            with os.fdopen(descriptor, "wb") as file:
+                for chunk in content.chunks(COPY_CHUNK):
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_directory(target.parent)
+        return name
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """Keys are ours: a derived picture that is drawn again replaces the first."""
+        return name
+
+
+class PrivateS3Storage(PrivateStorageMixin, S3Storage):
+    """A private bucket: encrypted, never public, time limits that a web process can bear."""
+
+    def get_default_settings(self) -> dict[str, Any]:
+        defaults = super().get_default_settings()
+        return defaults | {
+            "default_acl": None,
+            "file_overwrite": True,
+            "querystring_expire": 60,
+            "signature_version": "s3v4",
+            "max_memory_size": 8 * 1024 * 1024,
+            "client_config": Config(
+                connect_timeout=3,
+                read_timeout=10,
+                retries={"mode": "standard", "max_attempts": 3},
+                max_pool_connections=16,
+            ),
+            "object_parameters": {"ServerSideEncryption": "AES256"},
+        }
+
+    def __init__(self, *, kms_key_id: str = "", **options: Any) -> None:
+        if kms_key_id:
+            options["object_parameters"] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id}
+        super().__init__(**options)
+
+
+class NoStorage(Storage):
+    """The `default` alias: nothing of ours uses it, and nothing may by accident."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise NotImplementedError("Films are kept in the storage named `films`.")
+
+    open = save = _open = _save = delete = exists = url = _refuse
+
+
+def films() -> Storage:
+    return storages["films"]
+
+
+def hash_file(file: File) -> str:
+    """SHA-256 of a spooled upload, in constant memory."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    for chunk in file.chunks(COPY_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def save_film(key: str, file: File) -> None:
+    """Store the bytes under the key; on return they are durable. Raises `StorageUnavailableError`."""
+    file.seek(0)
+    try:
+        films().save(key, file)
+    except STORAGE_ERRORS as error:
+        raise StorageUnavailableError(f"saving {key}: {type(error).__name__}") from error
+
+
+def save_derived(key: str, content: bytes) -> None:
+    """Store a picture that can be made again. Raises `StorageUnavailableError`."""
+    save_film(key, ContentFile(content))
+
+
+def read_film(key: str, *, sha256: str | None = None) -> bytes:
+    """All bytes of an object, compared with the hash they were accepted with.
+
+    Raises `StorageUnavailableError` (transient) or `StoredFilmDamagedError` (missing, or other bytes).
+    """
+    try:
+        with films().open(key) as file:
+            content: bytes = file.read()
+    except FileNotFoundError as error:
+        raise StoredFilmDamagedError(f"{key} is missing") from error
+    except STORAGE_ERRORS as error:
+        raise StorageUnavailableError(f"reading {key}: {type(error).__name__}") from error
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise StoredFilmDamagedError(f"{key} has another SHA-256 than was accepted")
+    return content
+
+
+def open_film(key: str) -> File:
+    """A file to stream to a browser. Raises `StorageUnavailableError` or `StoredFilmDamagedError`."""
+    return ContentFile(read_film(key))
+
+
+def delete_quietly(key: str) -> None:
+    """Remove an object whose row was not written; what cannot be removed now is an orphan for `verify_storage`."""
+    try:
+        films().delete(key)
+    except STORAGE_ERRORS:
+        return
+
+
+def check_storage() -> None:
+    """Write, read and delete a probe. Raises `StorageUnavailableError`."""
+    key = f"probes/{uuid4()}"
+    try:
+        save_derived(key, b"probe")
+        if read_film(key) != b"probe":
+            raise StorageUnavailableError("the probe came back changed")
+    except StoredFilmDamagedError as error:
+        raise StorageUnavailableError("the probe did not come back") from error
+    finally:
+        delete_quietly(key)
+
+
+def _make_directories(directory: Path) -> None:
+    """Make what is missing of `directory` and fsync each parent, so that the new names survive too."""
+    missing = []
+    while not directory.exists():
+        missing.append(directory)
+        directory = directory.parent
+    for path in reversed(missing):
+        path.mkdir(mode=0o750, exist_ok=True)
+        _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

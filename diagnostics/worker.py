@@ -1,0 +1,111 @@
+"""The RQ worker: it holds the model, listens for wake-up calls, and never forks."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import SimpleWorker
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from diagnostics.jobs import AnalysisJob
+from diagnostics.pipeline import Pipeline
+from diagnostics.queue import QUEUE_NAME, analysis_queue
+from mlmodel import api
+
+WORKER_TTL = 30  # seconds; a dequeue blocks for half of that
+MAINTENANCE_SECONDS = 15
+RECONNECT_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
+_state: dict[str, Pipeline] = {}
+
+
+def current_pipeline() -> Pipeline:
+    """The pipeline of this process. Raises `ImproperlyConfigured` in a process that is no worker."""
+    try:
+        return _state["pipeline"]
+    except KeyError:
+        raise ImproperlyConfigured("This process has no model: start `manage.py run_worker`.") from None
+
+
+class InferenceWorker(SimpleWorker):
+    """One queue, our job class, JSON; jobs run in the process that holds the model."""
+
+    max_connection_wait_time = 2
+
+    def __init__(self, queues: Any, *args: Any, **kwargs: Any) -> None:
+        # `rqworker` passes its own defaults (pickle, 420 s) explicitly: they are overridden, not filled in.
+        kwargs |= {
+            "worker_ttl": WORKER_TTL,
+            "maintenance_interval": MAINTENANCE_SECONDS,
+            "log_job_description": False,
+            "serializer": JSONSerializer,
+            "job_class": AnalysisJob,
+        }
+        super().__init__(queues, *args, **kwargs)
+
+    def work(self, *args: Any, **kwargs: Any) -> bool:
+        if len(self.queues) != 1:
+            raise ImproperlyConfigured("One queue per worker: with several, RQ loses calls when a worker is killed.")
+        if "pipeline" in _state:
+            return bool(super().work(*args, **kwargs))
+        pipeline = start_pipeline()
+        try:
+            return bool(super().work(*args, **kwargs))
+        finally:
+            pipeline.stop()
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
+        return int(job.timeout or 60) + 5
+
+    def handle_warm_shutdown_request(self) -> None:
+        current_pipeline().stopping.set()
+
+
+def start_pipeline() -> Pipeline:
+    """Load and warm the active model, and begin to analyse."""
+    predictor = api.load()
+    predictor.warm_up()
+    pipeline = Pipeline(predictor=predictor, name=f"{socket.gethostname()}:{os.getpid()}"[:100])
+    pipeline.start()
+    _state["pipeline"] = pipeline
+    logger.info("worker %s: model %s on %s is warm", pipeline.name, predictor.info.version, predictor.engine)
+    return pipeline
+
+
+def run(*, until: threading.Event | None = None) -> None:
+    """Analyse until SIGTERM or SIGINT. The pipeline goes on whatever Redis does; the listener comes back when Redis does."""
+    pipeline = start_pipeline()
+    stopping = until or pipeline.stopping
+    try:
+        while not stopping.is_set():
+            _install_stop(pipeline)
+            try:
+                InferenceWorker([analysis_queue(worker_connection())]).work(logging_level="WARNING")
+            except RedisError as error:
+                logger.warning("Redis unavailable (%s): cases are found by looking", type(error).__name__)
+            stopping.wait(RECONNECT_SECONDS)
+    finally:
+        pipeline.stop()
+        _state.pop("pipeline", None)
+
+
+def worker_connection() -> Redis:
+    """The listener's own connection; RQ sets its time limits to fit the blocking dequeue."""
+    return Redis(**settings.REDIS, socket_connect_timeout=2)
+
+
+def _install_stop(pipeline: Pipeline) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: pipeline.stopping.set())
+
+
+__all__ = ["QUEUE_NAME", "InferenceWorker", "current_pipeline", "run", "start_pipeline"]
