@@ -14,6 +14,7 @@ from mlmodel.headers.elements import (
     read_element,
 )
 from mlmodel.headers.jpeg import CodestreamError, find_frame
+from mlmodel.headers.jpeg2000 import find_size
 from mlmodel.headers.limits import MAX_STEPS, check_pixel_budget
 from mlmodel.headers.syntaxes import Compression
 from mlmodel.types import ImageBytes
@@ -28,7 +29,6 @@ SAMPLES_BY_PHOTOMETRIC = {
 }
 MAX_CODESTREAM_HEADER = 256 * 1024  # enough for the application segments before any frame header
 RLE_HEADER = struct.Struct("<16I")
-SIZ = struct.Struct(">HHHHIIIIIIIIHB")  # SOC to the first component's depth: ISO/IEC 15444-1 annex A.5.1
 
 
 class PixelModule(NamedTuple):
@@ -73,12 +73,10 @@ def check_encapsulated(data: ImageBytes, module: PixelModule, pixel_data: Elemen
     if pixel_data.length != UNDEFINED:
         raise malformed()
     head = _read_fragments(data, pixel_data.start)
-    if compression is Compression.JPEG:
-        _check_jpeg(head, module)
-    elif compression is Compression.JPEG_2000:
-        _check_jpeg_2000(head, module)
-    else:
+    if compression is Compression.RLE:
         _check_rle(head, module)
+    else:
+        _check_codestream(head, module, compression)
 
 
 def _read_unsigned(data: ImageBytes, found: Mapping[int, Element], tag: int, order: str) -> int:
@@ -90,11 +88,11 @@ def _read_unsigned(data: ImageBytes, found: Mapping[int, Element], tag: int, ord
 
 def _read_fragments(data: ImageBytes, position: int) -> bytes:
     """The first bytes of the codestream, after a look at every fragment up to the delimiter."""
-    head = b""
+    head = bytearray()
     for index in range(MAX_STEPS):
         item = read_element(data, position, len(data), Encoding(explicit=False, order="<"))
         if item.tag == SEQUENCE_DELIMITER:
-            return head
+            return bytes(head)
         if item.tag != ITEM or item.length == UNDEFINED:
             raise malformed()
         position = item.start + item.length
@@ -103,24 +101,14 @@ def _read_fragments(data: ImageBytes, position: int) -> bytes:
     raise malformed()
 
 
-def _check_jpeg(head: bytes, module: PixelModule) -> None:
+def _check_codestream(head: bytes, module: PixelModule, compression: Compression) -> None:
     try:
-        frame = find_frame(head)
+        frame = find_frame(head) if compression is Compression.JPEG else find_size(head)
     except CodestreamError as error:
         raise malformed() from error
     if (frame.height, frame.width, frame.components) != (module.rows, module.columns, module.samples):
         raise malformed()
     if frame.precision > module.allocated:
-        raise malformed()
-
-
-def _check_jpeg_2000(head: bytes, module: PixelModule) -> None:
-    if len(head) < SIZ.size or head[:4] != b"\xff\x4f\xff\x51":
-        raise malformed()
-    _, _, _, _, right, bottom, left, top, *_, components, depth = SIZ.unpack_from(head)
-    if (bottom - top, right - left, components) != (module.rows, module.columns, module.samples):
-        raise malformed()
-    if (depth & 0x7F) + 1 > module.allocated:
         raise malformed()
 
 

@@ -28,7 +28,8 @@ def test_the_same_seed_draws_the_same_film_and_another_seed_another() -> None:
 
 def test_a_film_is_float32_of_the_asked_size_between_zero_and_one() -> None:
     film = draw_film(seed=1, width=300, height=260)
-    assert (film.shape, film.dtype) == ((260, 300), np.float32)
+    assert film.shape == (260, 300)
+    assert film.dtype == np.float32
     assert 0 <= film.min() < 0.05
     assert 0.9 < film.max() <= 1
 
