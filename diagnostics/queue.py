@@ -40,14 +40,17 @@ class _Breaker:
     """After one failure Redis is left alone for a while, so that many uploads do not wait for it one by one."""
 
     def __init__(self) -> None:
-        self._closed_until = 0.0
+        self._open_until = 0.0
 
     @property
     def is_open(self) -> bool:
-        return time.monotonic() < self._closed_until
+        return time.monotonic() < self._open_until
 
     def trip(self) -> None:
-        self._closed_until = time.monotonic() + BREAKER_SECONDS
+        self._open_until = time.monotonic() + BREAKER_SECONDS
+
+    def reset(self) -> None:
+        self._open_until = 0.0
 
 
 _breaker = _Breaker()

@@ -22,7 +22,7 @@ try:
         raise ImproperlyConfigured(f"PORTAL_PROFILE is embedded or production. Received: {PROFILE!r}")
     EMBEDDED = PROFILE == "embedded"
     DEBUG = env.bool("DEBUG", False)
-    VAR_DIR: Path = env.path("VAR_DIR", BASE_DIR / "var")
+    VAR_DIR: Path = env.path("VAR_DIR", BASE_DIR / "var").resolve()
     DATABASE_URL = read_secret("DATABASE_URL")
     REDIS_URL = read_secret("REDIS_URL")
     ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"] if EMBEDDED else None)

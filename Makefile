@@ -1,0 +1,55 @@
+# `make run` and `make test` are all the set-up there is.
+PORT ?= 8000
+PYTHON ?= python3.11
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONUNBUFFERED := 1
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+.PHONY: run setup setup-dev packages test lint bench lock clean
+
+run: setup ## the whole portal on http://127.0.0.1:$(PORT)
+	@python manage.py prepare --demo --port $(PORT)
+	@echo "Portal: http://127.0.0.1:$(PORT)   (Ctrl-C ends it)"
+	@PORTAL_PORT=$(PORT) exec honcho start
+
+setup: .venv/.installed ## the virtual environment and what the portal needs
+
+setup-dev: .venv/.installed-dev ## the same, and what checking it needs
+
+.venv/.installed: requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing what the portal needs (about 2 GB on the disk, once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+packages: ## Debian packages of the integration tests, where that is possible
+	@sh tests/install-packages.sh
+
+test: setup-dev packages ## every test
+	@pytest $(ARGS)
+
+lint: setup-dev ## every check that needs no running portal
+	@ruff format --check .
+	@ruff check .
+	@mypy
+	@lint-imports
+	@djlint templates --check --lint --quiet
+	@shellcheck tests/install-packages.sh .ci/run
+	@python manage.py makemigrations --check --dry-run --settings tests.settings
+	@python tests/check_deploy.py
+	@pip-audit --require-hashes --disable-pip -r requirements.txt --progress-spinner off
+
+bench: setup-dev packages ## benchmarks: a table, and JSON under build/
+	@python -m tests.bench
+
+lock: setup-dev ## pin the newest versions that requirements*.in allow
+	@pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.txt requirements.in
+	@pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements-dev.txt requirements-dev.in
+
+clean: ## everything that can be made again; var/ stays
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache

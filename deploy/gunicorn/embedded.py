@@ -1,0 +1,16 @@
+"""gunicorn for the embedded set-up: two small processes, four threads each."""
+
+import os
+
+bind = f"127.0.0.1:{os.environ.get('PORTAL_PORT', '8000')}"
+workers = 2
+threads = 4
+worker_class = "gthread"
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - a file in memory that the arbiter watches
+timeout = 30
+graceful_timeout = 10
+max_requests = 2000
+max_requests_jitter = 200
+limit_request_line = 4094
+loglevel = "warning"
+proc_name = "portal-web"
