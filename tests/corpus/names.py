@@ -1,0 +1,26 @@
+"""File names that users and attackers send. None of them may reach a path, a header or a log as it is."""
+
+ODD_NAMES: dict[str, str] = {
+    "path parts": "../../../../etc/passwd",
+    "windows path": "C:\\Users\\doctor\\..\\film.dcm",
+    "absolute path": "/var/lib/film.png",
+    "300 characters": "x" * 296 + ".jpg",
+    "300 characters of three bytes": "胸" * 296 + ".jpg",
+    "emoji": "🫁 film 👶🏽.jpeg",
+    "right-to-left override": "film\u202egpj.exe",
+    "control characters": "film\x01\x1b[31m\x7f.jpg",
+    "NUL": "film.jpg\x00.exe",
+    "line breaks": "film.jpg\r\nX-Injected: yes\r\n\r\n.jpg",
+    "quotes": "film\"; filename='evil.exe'.jpg",
+    "markup": "<img src=x onerror=alert(1)>.png",
+    "only dots": "..",
+    "only spaces": "   ",
+    "no extension": "IM000001",
+    "hidden": ".htaccess",
+    "device": "CON.jpg",
+    "shell": "$(reboot);`id`|x.jpg",
+    "format specifiers": "%s%n{0}{{7*7}}.jpg",
+    "decomposed accents": "Zoe\u0308 Mu\u0308ller.jpg",
+    "lone surrogate": "film\udcff.jpg",
+    "patient's name": "Müller^Zoë 2019-03-14.dcm",
+}
