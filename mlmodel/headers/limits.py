@@ -4,7 +4,7 @@ from mlmodel.codes import rejection
 
 MAX_PIXELS = 36_000_000  # 6000 x 6000: more than any chest film, little enough for a decoding child's memory
 MAX_STEPS = 4_096  # segments of a JPEG, chunks of a PNG, fragments of a DICOM film
-MAX_ELEMENTS = 8_192  # elements and items of a DICOM header, nested ones counted
+MAX_ELEMENTS = 4_096  # elements and items of a DICOM header, nested ones counted
 MAX_DEPTH = 16  # sequences within sequences of a DICOM header
 
 
