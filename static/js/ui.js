@@ -30,7 +30,19 @@
     if (news) announce(news.dataset.announce);
   }
 
+  // A fragment that ended on the log-in page must not be swapped in; say so instead, once.
+  function catchLogout(event) {
+    const { xhr, requestConfig } = event.detail;
+    if (!xhr.responseURL || new URL(xhr.responseURL).pathname === new URL(requestConfig.path, location.href).pathname) return;
+    event.detail.shouldSwap = false;
+    const notice = document.getElementById("logged-out");
+    if (!notice.hidden) return;
+    notice.hidden = false;
+    announce(notice.textContent.trim());
+  }
+
   function start() {
+    root.classList.add("htmx-ready");
     document.querySelectorAll("[data-theme-toggle]").forEach((button) => {
       button.hidden = false;
       button.addEventListener("click", switchTheme);
@@ -42,6 +54,7 @@
       closeMenus(null);
       open?.querySelector("summary").focus();
     });
+    document.body.addEventListener("htmx:beforeSwap", catchLogout);
     document.body.addEventListener("htmx:load", (event) => announceNews(event.target));
   }
 

@@ -1,0 +1,20 @@
+"""The case portal's pages, mounted at /cases/."""
+
+from django.urls import path
+
+from diagnostics.views import case, live, media, patient, upload, worklist
+
+app_name = "diagnostics"
+
+urlpatterns = [
+    path("", worklist.worklist, name="worklist"),
+    path("live/", live.live, name="live"),
+    path("upload/", upload.upload, name="upload"),
+    path("patients/<uuid:pk>/", patient.patient, name="patient"),
+    path("<uuid:pk>/", case.case, name="case"),
+    path("<uuid:pk>/status/", case.status, name="status"),
+    path("<uuid:pk>/review/", case.review, name="review"),
+    path("<uuid:pk>/original/", media.original, name="original"),
+    path("<uuid:pk>/display/", media.display, name="display"),
+    path("<uuid:pk>/heatmap/", media.heatmap, name="heatmap"),
+]

@@ -1,0 +1,79 @@
+"""The case page, the fragment that brings the result, and the review."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import User
+from accounts.permissions import may_review, requires, sees_cases
+from diagnostics.exceptions import TransitionError
+from diagnostics.forms import ReviewForm
+from diagnostics.models import Case
+from diagnostics.services.reviews import record_review
+from diagnostics.services.viewing import mark_viewed
+from diagnostics.views.screen import Screen, blank_review
+
+NOT_READY = "The case has changed meanwhile. Read the page again before you sign."
+
+
+def _fetch(request: HttpRequest, pk: UUID) -> Case:
+    visible = Case.objects.visible_to(request.user).with_result()
+    return get_object_or_404(visible.select_related("patient", "uploader", "hospital", "duplicate_of"), pk=pk)
+
+
+@require_safe
+@requires(sees_cases)
+def case(request: HttpRequest, pk: UUID) -> HttpResponse:
+    found = _fetch(request, pk)
+    _mark_viewed(request, found)
+    return render(request, "diagnostics/case.html", Screen(found, request.user).context())
+
+
+@require_safe
+@requires(sees_cases)
+def status(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The parts that differ from what the page shows (`result`, `film`: their stamps); 204 where none does."""
+    found = _fetch(request, pk)
+    screen = Screen(found, request.user, shown=request.GET)
+    if not screen.has_news:
+        return HttpResponse(status=204)
+    _mark_viewed(request, found)
+    return render(request, "diagnostics/_status.html", screen.context())
+
+
+@require_POST
+@requires(may_review)
+def review(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Record the verdict. What was typed comes back with a complaint, never lost."""
+    found = _fetch(request, pk)
+    form = ReviewForm(request.POST, prediction=found.prediction)
+    if not form.is_valid() or not _record(request, found, form):
+        return _review_answer(request, found, form, status=422)
+    if not getattr(request, "htmx", False):
+        messages.success(request, "The review is signed." if form.cleaned_data["sign"] else "The draft is saved.")
+        return HttpResponseRedirect(found.get_absolute_url())
+    return _review_answer(request, found := _fetch(request, pk), blank_review(found, request.user), status=200)
+
+
+def _record(request: HttpRequest, found: Case, form: ReviewForm) -> bool:
+    assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
+    try:
+        record_review(case=found, reviewer=request.user, **form.cleaned_data)
+    except TransitionError:
+        form.add_error(None, NOT_READY)
+        return False
+    return True
+
+
+def _review_answer(request: HttpRequest, found: Case, form: ReviewForm, *, status: int) -> HttpResponse:
+    context = Screen(found, request.user, review_form=form).context()
+    template = "diagnostics/_review_answer.html" if getattr(request, "htmx", False) else "diagnostics/case.html"
+    return render(request, template, context, status=status)
+
+
+def _mark_viewed(request: HttpRequest, found: Case) -> None:
+    assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
+    mark_viewed(case=found, viewer=request.user)

@@ -1,0 +1,40 @@
+"""One poll for all waiting cases of a page: what has changed comes back as out-of-band swaps."""
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from accounts.permissions import requires, sees_cases
+from diagnostics.models import Case
+
+MOST_WAITING = 60  # more than one page or one upload shows
+STOP_POLLING = 286  # htmx's own status for it
+SEPARATOR = "~"
+TEMPLATES = {"row": "diagnostics/_live_rows.html", "badge": "diagnostics/_live_badges.html"}
+
+
+@require_safe
+@requires(sees_cases)
+def live(request: HttpRequest) -> HttpResponse:
+    """`w=<case>~<state as shown>`, repeated; `as=row|badge`. 204 where nothing changed, 286 where nothing waits."""
+    shown = _parse(request.GET.getlist("w"))
+    if not shown:
+        return HttpResponse(status=STOP_POLLING)
+    cases = Case.objects.visible_to(request.user).with_result().filter(pk__in=shown)
+    changed = [case for case in cases if case.state != shown[case.pk]]
+    if not changed:
+        return HttpResponse(status=204)
+    return render(request, TEMPLATES.get(request.GET.get("as", ""), TEMPLATES["badge"]), {"cases": changed})
+
+
+def _parse(pairs: list[str]) -> dict[UUID, str]:
+    shown: dict[UUID, str] = {}
+    for pair in pairs[:MOST_WAITING]:
+        key, _, state = pair.partition(SEPARATOR)
+        try:
+            shown[UUID(key)] = state
+        except ValueError:
+            continue
+    return shown

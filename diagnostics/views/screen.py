@@ -1,0 +1,129 @@
+"""What one case's page shows, and which of its parts are news to a page that is open."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.permissions import may_review
+from diagnostics import wording
+from diagnostics.codes import sentence
+from diagnostics.forms import ReviewForm
+from diagnostics.models import Case, Review
+from diagnostics.services.status import Progress, describe_progress
+from mlmodel import api
+
+# Seconds between two questions of an open page, by how many seconds ago the film was uploaded.
+POLL_STEPS = ((20, 0.5), (120, 1.0), (900, 3.0))
+POLL_SLOWEST = 10.0
+MOST_RELATED = 12
+
+
+def blank_review(case: Case, user: User | AnonymousUser) -> ReviewForm:
+    """An empty form, or the user's own unsigned draft to go on with."""
+    draft = case.review
+    if draft is None or draft.signed_at or draft.reviewer_id != user.pk:
+        return ReviewForm(prediction=case.prediction)
+    initial = {"verdict": draft.verdict, "finding": draft.finding, "note": draft.note}
+    return ReviewForm(prediction=case.prediction, initial=initial)
+
+
+@dataclass
+class Screen:
+    """`shown` holds the stamps of what the open page shows; a part is news where its stamp differs."""
+
+    case: Case
+    user: User | AnonymousUser
+    shown: Mapping[str, str] = field(default_factory=dict)
+    review_form: ReviewForm | None = None
+
+    @cached_property
+    def progress(self) -> Progress:
+        return describe_progress(self.case)
+
+    @cached_property
+    def poll_seconds(self) -> float:
+        age = (timezone.now() - self.case.created_at).total_seconds()
+        return next((pause for limit, pause in POLL_STEPS if age < limit), POLL_SLOWEST)
+
+    @property
+    def result_stamp(self) -> str:
+        """Changes with all that the result panel says, and with the pace of asking."""
+        if self.case.is_final:
+            return f"{self.case.state}-{self.poll_seconds}"
+        progress = self.progress
+        return f"{self.case.state}-{progress.position or 0}-{int(progress.is_delayed)}-{self.poll_seconds}"
+
+    @property
+    def film_stamp(self) -> str:
+        if self.case.is_settled:
+            return f"settled-{self.case.display}"
+        return "drawing" if self.case.is_final else "waiting"
+
+    @property
+    def has_news(self) -> bool:
+        return self.result_is_news or self.film_is_news
+
+    @property
+    def result_is_news(self) -> bool:
+        return self.shown.get("result") != self.result_stamp
+
+    @property
+    def film_is_news(self) -> bool:
+        return self.shown.get("film") != self.film_stamp
+
+    @property
+    def review_is_news(self) -> bool:
+        """The review form comes once, with the result: a later answer must not wipe out a note being typed."""
+        return self.case.is_final and not self.shown.get("result", "").startswith(self.case.state)
+
+    @property
+    def code(self) -> str:
+        return self.case.refusal_code or self.case.failure_code
+
+    @property
+    def reviews(self) -> list[Review]:
+        return sorted(self.case.reviews.all(), key=lambda review: review.created_at, reverse=True)
+
+    @property
+    def related(self) -> list[Case]:
+        """Other films of the study and the patient, newest first."""
+        case = self.case
+        others = Case.objects.visible_to(self.user).exclude(pk=case.pk).with_result().newest_first()
+        if case.patient_id:
+            return list(others.filter(patient=case.patient_id)[:MOST_RELATED])
+        if case.study_instance_uid:
+            return list(others.filter(study_instance_uid=case.study_instance_uid)[:MOST_RELATED])
+        return []
+
+    @property
+    def duplicate(self) -> str:
+        return wording.describe_duplicate(self.case.duplicate_of) if self.case.duplicate_of else ""
+
+    def intended_use(self) -> str:
+        """The statement of the version that made the result; empty where another version is in service now."""
+        prediction = self.case.prediction
+        try:
+            model = api.active_model()
+        except api.ModelError:
+            return ""
+        return model.intended_use.statement if prediction and prediction.model_version == model.version else ""
+
+    def context(self) -> dict[str, Any]:
+        prediction = self.case.prediction if self.case.state == Case.State.DONE else None
+        may_sign = may_review(self.user) and self.case.is_final
+        return {
+            "screen": self,
+            "case": self.case,
+            "prediction": prediction,
+            "likelihood": wording.likelihood(prediction.probability) if prediction else "",
+            "remark": wording.threshold_remark(prediction) if prediction else "",
+            "sentence": sentence(self.code) if self.code else "",
+            "advice": wording.advice(self.code) if self.code else "",
+            "signed": wording.signed_review(self.case),
+            "review_form": (self.review_form or blank_review(self.case, self.user)) if may_sign else None,
+        }

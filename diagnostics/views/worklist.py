@@ -1,0 +1,44 @@
+"""The worklist: the hospital's cases, newest first."""
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+from django_htmx.middleware import HtmxDetails
+
+from accounts.permissions import requires, sees_cases
+from diagnostics.forms import WorklistFilter
+from diagnostics.models import Case
+from diagnostics.views.pagination import read_page
+from diagnostics.views.studies import group_by_study
+
+CURSOR = "before"
+
+
+@require_safe
+@requires(sees_cases)
+def worklist(request: HttpRequest) -> HttpResponse:
+    """The page, or its list alone where htmx swaps it in."""
+    form = WorklistFilter(request.GET)
+    visible = Case.objects.visible_to(request.user).with_result()
+    page = read_page(form.apply(visible), request.GET.get(CURSOR, ""))
+    context = {
+        "form": form,
+        "page": page,
+        "groups": group_by_study(page.cases),
+        "waits": any(not case.is_final for case in page.cases),
+        "next_query": _query_with(request.GET, page.next_cursor),
+        "first_query": _query_with(request.GET, ""),
+    }
+    swaps = isinstance(details := getattr(request, "htmx", None), HtmxDetails) and bool(details) and not details.boosted
+    return render(request, "diagnostics/_worklist_results.html" if swaps else "diagnostics/worklist.html", context)
+
+
+def _query_with(current: QueryDict, cursor: str) -> str:
+    """The filters in force, with another cursor; fields left empty are left out of the address."""
+    query = QueryDict(mutable=True)
+    for name, value in current.items():
+        if value and name != CURSOR:
+            query[name] = str(value)
+    if cursor:
+        query[CURSOR] = cursor
+    return query.urlencode()
