@@ -11,7 +11,7 @@ from django.urls import reverse
 logger = logging.getLogger(__name__)
 
 
-class ClosedAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+class ClosedAccountAdapter(DefaultAccountAdapter):
     """Nobody signs up: users come by an admin's invitation."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:

@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Exists, Field, ForeignKey, Model, OuterRef, QuerySet
-from django.forms import ChoiceField, ModelChoiceField, ModelForm
+from django.forms import ModelChoiceField, ModelForm, TypedChoiceField
 from django.http import HttpRequest
 from django.views.generic import RedirectView
 
@@ -22,9 +22,7 @@ from accounts.users import deactivate_users, end_sessions, remove_second_factors
 
 # One door: the portal's log-in with its second factor and rate limits, and its password page.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
-admin.site.password_change = RedirectView.as_view(pattern_name="account_change_password")  # type: ignore[method-assign]
-admin.site.site_header = admin.site.site_title = "Chest X-ray portal"
-admin.site.index_title = "Administration"
+admin.site.password_change = RedirectView.as_view(pattern_name="account_change_password")  # type: ignore[method-assign, assignment]
 # Roles say who may do what, the user's row alone holds the address, and nobody reads another's TOTP secret.
 admin.site.unregister([Group, EmailAddress, Authenticator])
 
@@ -47,7 +45,6 @@ class UserAdmin(HospitalScopedAdmin):
     list_filter = ["role", "is_active", "hospital"]
     list_select_related = ["hospital"]
     search_fields = ["email", "full_name"]
-    fields = ["email", "full_name", "hospital", "role", "is_active", "is_superuser"]
     readonly_facts = ["has_accepted", "has_second_factor", "last_login", "date_joined"]
     actions = ["send_invitation_again", "deactivate", "log_out", "remove_second_factor"]
 
@@ -58,8 +55,8 @@ class UserAdmin(HospitalScopedAdmin):
     def get_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:  # type: ignore[override]
         if obj is None:
             return ["email", "full_name", "hospital", "role"]
-        superuser = cast(User, request.user).is_superuser
-        return [name for name in self.fields if superuser or name != "is_superuser"] + self.readonly_facts
+        superuser = ["is_superuser"] if cast(User, request.user).is_superuser else []
+        return ["email", "full_name", "hospital", "role", "is_active", *superuser, *self.readonly_facts]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         own = ["role", "is_active", "is_superuser"] if obj is not None and obj.pk == request.user.pk else []
@@ -69,11 +66,11 @@ class UserAdmin(HospitalScopedAdmin):
         allowed = super().has_change_permission(request, obj)
         return allowed and (obj is None or may_manage(request.user, cast(User, obj)))
 
-    def formfield_for_choice_field(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> ChoiceField | None:
+    def formfield_for_choice_field(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> TypedChoiceField | None:
         if db_field.name == "role":
             roles = assignable_roles(request.user)
             kwargs["choices"] = [choice for choice in Role.choices if choice[0] in roles]
-        return cast(ChoiceField | None, super().formfield_for_choice_field(db_field, request, **kwargs))
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> ModelChoiceField | None:
         if db_field.name == "hospital":
@@ -148,7 +145,8 @@ class ApiTokenAdmin(HospitalScopedAdmin):
     list_filter = ["expires_at", "revoked_at"]
     list_select_related = ["user"]
     search_fields = ["user__email", "user__full_name"]
-    fields = readonly_fields = ["user", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    fields = ["user", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    readonly_fields = ["user", "created_at", "expires_at", "last_used_at", "revoked_at"]
     actions = ["revoke"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

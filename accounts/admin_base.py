@@ -1,6 +1,5 @@
 """What the rooms' Django admin classes share: nobody deletes, and a hospital's admin sees that hospital alone."""
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from django.contrib import admin
@@ -88,7 +87,7 @@ class HospitalScopedAdmin(ScopedChoicesMixin, RoleAdmin):
             raise Http404
         return found
 
-    def get_list_filter(self, request: HttpRequest) -> Sequence[Any]:
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """Relations are filtered by what the list shows: the plain filter would name other hospitals' rows."""
         return [self._narrow_filter(item) for item in super().get_list_filter(request)]
 

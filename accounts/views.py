@@ -1,8 +1,9 @@
 """The portal's own account pages; all others are allauth's."""
 
+from allauth.mfa.utils import is_mfa_enabled
 from django.contrib import messages
+from django.contrib.auth.forms import SetPasswordForm
 from django.contrib.auth.views import PasswordResetConfirmView
-from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse_lazy
@@ -13,7 +14,7 @@ from accounts.models import User
 
 def profile(request: HttpRequest) -> HttpResponse:
     """Who I am here, and the way to my security settings."""
-    return render(request, "account/profile.html")
+    return render(request, "account/profile.html", {"second_factor": is_mfa_enabled(request.user)})
 
 
 class AcceptInvitation(PasswordResetConfirmView):
@@ -31,7 +32,7 @@ class AcceptInvitation(PasswordResetConfirmView):
         user = super().get_user(uidb64)
         return user if isinstance(user, User) and user.is_active else None
 
-    def form_valid(self, form: Form) -> HttpResponse:
+    def form_valid(self, form: "SetPasswordForm[User]") -> HttpResponse:
         response = super().form_valid(form)
         messages.success(self.request, "Your password is set. You can log in now.")
         return response
