@@ -41,7 +41,6 @@ lint: setup-dev ## every check that needs no running portal
 	@djlint templates --check --lint --quiet
 	@shellcheck tests/install-packages.sh .ci/run
 	@python manage.py makemigrations --check --dry-run --settings tests.settings
-	@python tests/check_deploy.py
 	@pip-audit --require-hashes --disable-pip -r requirements.txt --progress-spinner off
 
 bench: setup-dev packages ## benchmarks: a table, and JSON under build/

@@ -1,22 +1,26 @@
 """The portal's API for other programs. Bearer tokens stand for a user; answers are coded, never an exception's text."""
 
+import unicodedata
 from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from ninja import Field, File, Form, Header, NinjaAPI, Schema, UploadedFile
+from django.http.multipartparser import MultiPartParserError
+from ninja import Field, File, Form, Header, NinjaAPI, Schema, Status, UploadedFile
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import HttpBearer
+from pydantic import AfterValidator
 
 from accounts.models import User
 from accounts.permissions import may_upload
 from accounts.tokens import authenticate_api_token
 from diagnostics.codes import sentence
 from diagnostics.exceptions import StorageUnavailableError, UploadRefusedError
-from diagnostics.models import Case, Patient
+from diagnostics.models import Case
 from diagnostics.services.uploads import PatientData, accept_upload
 
 STORAGE_DOWN = ("STORAGE_UNAVAILABLE", "The storage of films does not answer. Nothing was saved; please send the film again.")
@@ -62,13 +66,22 @@ class CaseSchema(AcceptedSchema):
     reviewed: bool = Field(False, description="A clinician has signed a verdict; until then the result is preliminary.")
 
 
+def _without_control_characters(text: str) -> str:
+    if any(unicodedata.category(char) == "Cc" and char not in "\n\r\t" for char in text):
+        raise ValueError("control characters")
+    return text.strip()
+
+
+Text = Annotated[str, AfterValidator(_without_control_characters)]
+
+
 class UploadForm(Schema):
-    patient_mrn: Annotated[str, Field(max_length=64, description="Medical record number.")] = ""
-    patient_name: Annotated[str, Field(max_length=200)] = ""
+    patient_mrn: Annotated[Text, Field(max_length=64, description="Medical record number.")] = ""
+    patient_name: Annotated[Text, Field(max_length=200)] = ""
     patient_birth_date: date | None = None
     patient_sex: Annotated[str, Field(pattern="^[FMO]?$")] = ""
-    accession_number: Annotated[str, Field(max_length=64)] = ""
-    clinical_note: Annotated[str, Field(max_length=2000)] = ""
+    accession_number: Annotated[Text, Field(max_length=64)] = ""
+    clinical_note: Annotated[Text, Field(max_length=2000)] = ""
 
 
 api = NinjaAPI(title="Chest X-ray portal", version="1", auth=Token(), docs_url=None, urls_namespace="api")
@@ -80,18 +93,18 @@ def create_case(
     file: File[UploadedFile],
     form: Form[UploadForm],
     idempotency_key: Annotated[str, Header(max_length=64, alias="Idempotency-Key")] = "",
-) -> tuple[int, dict[str, Any]]:
+) -> Status[dict[str, Any]]:
     """Upload one film (JPEG, PNG or DICOM). 201: accepted and durable. 200: the same key and film were accepted before."""
     uploader = _uploader(request)
     accepted = accept_upload(
         uploader=uploader,
         file=file,
         patient=_patient(form),
-        accession_number=form.accession_number.strip(),
+        accession_number=form.accession_number,
         clinical_note=form.clinical_note,
         idempotency_key=idempotency_key,
     )
-    return 201 if accepted.created else 200, _accepted(request, accepted.case)
+    return Status(201 if accepted.created else 200, _accepted(request, accepted.case))
 
 
 @api.get("/cases/{case_id}", response={200: CaseSchema, 404: ErrorSchema})
@@ -125,11 +138,9 @@ def _uploader(request: HttpRequest) -> User:
 
 
 def _patient(form: UploadForm) -> PatientData | None:
-    record_number = form.patient_mrn.strip()
-    if not record_number:
+    if not form.patient_mrn:
         return None
-    sex = form.patient_sex if form.patient_sex in Patient.Sex.values else ""
-    return PatientData(record_number, form.patient_name.strip(), form.patient_birth_date, sex)
+    return PatientData(form.patient_mrn, form.patient_name, form.patient_birth_date, form.patient_sex)
 
 
 def _accepted(request: HttpRequest, case: Case) -> dict[str, Any]:
@@ -157,6 +168,12 @@ def answer_invalid(_request: HttpRequest, error: ValidationError) -> HttpRespons
     return _error(422, "INVALID_REQUEST", f"Missing or malformed: {', '.join(fields) or 'the request'}.")
 
 
+@api.exception_handler(MultiPartParserError)
+@api.exception_handler(SuspiciousOperation)
+def answer_malformed(_request: HttpRequest, _error_: Exception) -> HttpResponse:
+    return _error(400, "INVALID_REQUEST", "The request is not well-formed multipart/form-data.")
+
+
 @api.exception_handler(AuthenticationError)
 def answer_unauthenticated(_request: HttpRequest, _error_: AuthenticationError) -> HttpResponse:
     response = _error(401, "UNAUTHENTICATED", "A valid bearer token is needed.")
@@ -170,6 +187,7 @@ def answer_http_error(_request: HttpRequest, error: HttpError) -> HttpResponse:
     return _error(error.status_code, codes.get(error.status_code, "INVALID_REQUEST"), error.message)
 
 
-# The session's log-in does not apply here: the token does.
-for _pattern in api.urls[0]:
+# The session's log-in does not apply here: the token does. Each reading of `api.urls` makes new views, so it is read once.
+urls = api.urls
+for _pattern in urls[0]:
     login_not_required(_pattern.callback)

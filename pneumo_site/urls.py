@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from diagnostics.api import api
+from diagnostics.api import urls as api_urls
 from pneumo_site import health
 
 admin.site.site_header = admin.site.site_title = "Chest X-ray portal"
@@ -15,7 +15,7 @@ urlpatterns = [
     path("cases/", include("diagnostics.urls")),
     path("accounts/", include("accounts.urls")),
     path("admin/", admin.site.urls),
-    path("api/v1/", api.urls),
+    path("api/v1/", api_urls),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics, name="metrics"),

@@ -8,7 +8,6 @@ from django.core.cache import cache
 from django.core.management import call_command
 from pytest_django import DjangoDbBlocker, Settings
 
-
 from accounts.models import Hospital, Role, User
 from tests.factories import HospitalFactory, UserFactory
 from tests.portal import ROOT, Portal, running_portal

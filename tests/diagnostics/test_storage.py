@@ -1,0 +1,71 @@
+"""Storage: durable before it is named, private always, and damage is noticed."""
+
+import os
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from diagnostics import storage
+from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
+
+
+def test_file_and_directories_are_synced_before_save_returns(tmp_path: Path) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real(descriptor)
+
+    with mock.patch("os.fsync", side_effect=note):
+        storage.save_derived("cases/abc", b"film")
+    assert synced[-1] == "cases"
+    assert any(name.startswith(".abc.") for name in synced)
+    assert "media" in synced  # the directory that gained `cases`
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    with mock.patch("os.fsync", side_effect=OSError(28, "No space left on device")), pytest.raises(StorageUnavailableError):
+        storage.save_derived("cases/abc", b"film")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_failed_replacement_keeps_the_old_bytes() -> None:
+    storage.save_derived("displays/abc", b"old")
+    with mock.patch.object(Path, "replace", side_effect=OSError(28, "No space left")), pytest.raises(StorageUnavailableError):
+        storage.save_derived("displays/abc", b"new")
+    assert storage.read_film("displays/abc") == b"old"
+
+
+def test_files_are_not_readable_by_others(tmp_path: Path) -> None:
+    storage.save_derived("cases/abc", b"film")
+    assert (tmp_path / "media/cases/abc").stat().st_mode & 0o007 == 0
+
+
+def test_no_film_has_an_address() -> None:
+    with pytest.raises(NotImplementedError):
+        storage.films().url("cases/abc")
+
+
+def test_other_bytes_than_were_accepted_are_noticed(tmp_path: Path) -> None:
+    storage.save_derived("cases/abc", b"film")
+    (tmp_path / "media/cases/abc").write_bytes(b"filn")
+    with pytest.raises(StoredFilmDamagedError):
+        storage.read_film("cases/abc", sha256="a" * 64)
+
+
+def test_a_missing_object_is_damage_not_an_outage() -> None:
+    with pytest.raises(StoredFilmDamagedError):
+        storage.read_film("cases/none")
+
+
+def test_a_key_cannot_leave_the_storage() -> None:
+    with pytest.raises(Exception, match="path"):
+        storage.save_derived("../outside", b"film")
+
+
+def test_the_probe_tells_a_full_disk() -> None:
+    storage.check_storage()
+    with mock.patch("os.fsync", side_effect=OSError(28, "No space left")), pytest.raises(StorageUnavailableError):
+        storage.check_storage()

@@ -1,0 +1,102 @@
+"""Settings: typed, loud, and with no default secret outside the embedded set-up."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pneumo_site.databases import SOCKET_PATH_MAX, database_from_url, embedded_socket, redis_from_url
+from pneumo_site.embedded_redis import server_arguments
+from tests.portal import ROOT
+
+PRODUCTION = {
+    "PORTAL_PROFILE": "production",
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "ALLOWED_HOSTS": "portal.hospital.example",
+    "DATABASE_URL": "postgresql://portal:secret@127.0.0.1/portal",
+}
+
+
+def start(var_dir: Path, code: str = "", **variables: str) -> "subprocess.CompletedProcess[str]":
+    """A fresh process that reads the settings from these variables alone."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "VAR_DIR": str(var_dir),
+        "DJANGO_SETTINGS_MODULE": "pneumo_site.settings",
+        **variables,
+    }
+    script = f"import django; django.setup(); from django.conf import settings\n{code}"
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"PORTAL_PROFILE": "staging"}, "PORTAL_PROFILE"),
+        ({"UPLOAD_MAX_BYTES": "64MB"}, "UPLOAD_MAX_BYTES"),
+        ({"STORAGE_BACKEND": "s3"}, "S3_BUCKET"),
+        ({"STORAGE_BACKEND": "ftp"}, "STORAGE_BACKEND"),
+        ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL"),
+        ({"REDIS_URL": "http://x"}, "REDIS_URL"),
+        ({"SECRET_KEY_FILE": "/nonexistent"}, "SECRET_KEY_FILE"),
+        (PRODUCTION | {"SECRET_KEY": ""}, "SECRET_KEY"),
+        (PRODUCTION | {"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS"),
+    ],
+)
+def test_a_bad_setting_stops_the_start_and_is_named(tmp_path: Path, variables: dict[str, str], named: str) -> None:
+    done = start(tmp_path, **variables)
+    assert done.returncode != 0
+    assert "ImproperlyConfigured" in done.stderr.splitlines()[-1]
+    assert named in done.stderr.splitlines()[-1]
+
+
+def test_the_embedded_secret_is_made_once_and_is_private(tmp_path: Path) -> None:
+    first, second = (start(tmp_path, "print(settings.SECRET_KEY)").stdout for _ in range(2))
+    assert first == second
+    assert len(first.strip()) > 50
+    assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_production_makes_no_secret_of_its_own(tmp_path: Path) -> None:
+    start(tmp_path, **PRODUCTION)
+    assert not (tmp_path / "secret_key").exists()
+
+
+def test_a_secret_is_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from-a-file" * 6 + "\n")
+    done = start(
+        tmp_path, "print(settings.SECRET_KEY)", **(PRODUCTION | {"SECRET_KEY_FILE": str(tmp_path / "key"), "SECRET_KEY": ""})
+    )
+    assert "not both" in done.stderr
+    variables = {name: value for name, value in PRODUCTION.items() if name != "SECRET_KEY"}
+    done = start(tmp_path, "print(settings.SECRET_KEY)", SECRET_KEY_FILE=str(tmp_path / "key"), **variables)
+    assert done.stdout.strip() == "from-a-file" * 6
+
+
+def test_the_check_for_deployment_is_silent_with_production_settings(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(tmp_path), **PRODUCTION}
+    command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_passwords_in_urls_are_unquoted() -> None:
+    settings = database_from_url("postgresql://portal:p%40ss%2Fword@db.example:5433/films")
+    assert (settings["PASSWORD"], settings["HOST"], settings["PORT"]) == ("p@ss/word", "db.example", 5433)
+    redis = redis_from_url("rediss://rq:p%40ss@cache.example:6380/2", var_dir=Path("/x"))
+    assert redis == {"host": "cache.example", "port": 6380, "db": 2, "username": "rq", "password": "p@ss", "ssl": True}
+
+
+def test_the_embedded_redis_has_a_socket_and_no_port(tmp_path: Path) -> None:
+    arguments = server_arguments(tmp_path)
+    assert arguments[arguments.index("--port") + 1] == "0"
+    assert arguments[arguments.index("--unixsocketperm") + 1] == "600"
+
+
+def test_a_long_path_gets_a_short_socket() -> None:
+    socket = embedded_socket(Path("/" + "x" * 120))
+    assert len(bytes(socket)) <= SOCKET_PATH_MAX
