@@ -1,0 +1,127 @@
+"""The process that decodes films: `python -m mlmodel.decoder_child`, started by `mlmodel.decoder_pool`, one film at a time.
+
+It has little memory and little time, may write no file, and ends with its parent. Imports neither Django nor a tensor library.
+"""
+
+import os
+import resource
+import threading
+import time
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from mlmodel.decoder_protocol import read_message, write_message
+from mlmodel.types import IntendedUse, RejectedImageError
+
+MAX_ADDRESS_SPACE = 1_500_000_000  # bytes
+MAX_CPU_SECONDS = 20  # per film
+MAX_OPEN_FILES = 64
+NICENESS = 5  # the network that waits for the films comes first
+
+
+def main() -> None:
+    """Serve requests from standard input until it is closed."""
+    requests, answers = _take_pipes()
+    _limit_resources()
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    import mlmodel.dicom_pixels  # noqa: F401 - the libraries are loaded before the first film, and under the limits
+
+    write_message(answers, {"ready": True})
+    while True:
+        try:
+            head, image = read_message(requests)
+        except EOFError:
+            return
+        _allow_cpu_seconds(MAX_CPU_SECONDS)
+        try:
+            answer, body = perform(head, image)
+        except RejectedImageError as error:
+            answer, body = {"code": error.code}, b""
+        except (MemoryError, RecursionError):
+            # What is left of this process is not to be trusted with another film
+            write_message(answers, {"code": "UNREADABLE", "last": True})
+            return
+        write_message(answers, answer, body)
+
+
+def perform(head: dict[str, Any], image: bytes) -> tuple[dict[str, Any], bytes]:
+    """`decode`: facts and the network's input; `display`: the film as PNG. Raises `RejectedImageError`."""
+    if head["operation"] == "display":
+        return {}, render_display(image)
+    return decode(image, int(head["size"]), IntendedUse(**head["use"]))
+
+
+def decode(image: bytes, size: int, use: IntendedUse) -> tuple[dict[str, Any], bytes]:
+    """Facts of the film and its (size, size) uint8 plane. Raises `RejectedImageError`."""
+    from mlmodel.codes import rejection
+    from mlmodel.decoding import check_headers, read_film
+    from mlmodel.headers import inspect_headers
+    from mlmodel.preprocessing import prepare_film
+
+    started = time.perf_counter()
+    info = inspect_headers(image)
+    check_headers(info, use)
+    film = read_film(image, info)
+    if film.pixels.is_coloured:
+        raise rejection("COLOUR_PHOTO")
+    plane = prepare_film(film.pixels.grey, size)
+    facts = {
+        "width": film.pixels.grey.width,
+        "height": film.pixels.grey.height,
+        "bits": film.pixels.bits,
+        "pixel_sha256": film.pixels.pixel_sha256,
+        "age_years": film.age_years,
+        "decode_milliseconds": (time.perf_counter() - started) * 1000,
+    }
+    return facts, plane.tobytes()
+
+
+def render_display(image: bytes) -> bytes:
+    """The film as an 8-bit grey PNG at its own size, without metadata. Raises `RejectedImageError`."""
+    from mlmodel.decoding import read_film
+    from mlmodel.headers import inspect_headers
+
+    buffer = BytesIO()
+    display = read_film(image, inspect_headers(image)).as_display()
+    display.info.clear()  # or Pillow carries over the original's colour profile and comments
+    display.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """The two pipes as private descriptors; what a C library prints to standard output goes to standard error."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return requests, answers
+
+
+def _limit_resources() -> None:
+    for limit, value in (
+        (resource.RLIMIT_AS, MAX_ADDRESS_SPACE),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(limit, (value, value))
+    os.nice(NICENESS)
+
+
+def _allow_cpu_seconds(seconds: int) -> None:
+    """The kernel kills the process that uses more than `seconds` from now on, also inside a C library."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime) + seconds + 1, hard))
+
+
+def _end_with_parent(parent: int) -> None:
+    # PR_SET_PDEATHSIG fires when the thread that started us ends, not the process: watch the process instead
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""From a file's bytes to a grey film. Imported in the decoding children and in training tools alone: this is where hostile
+bytes meet C libraries.
+"""
+
+import warnings
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mlmodel.codes import rejection
+from mlmodel.headers import MAX_PIXELS
+from mlmodel.preprocessing import to_uint8
+from mlmodel.types import ImageInfo, IntendedUse, RejectedImageError
+
+MIN_SIDE = 128  # pixels; the network's own input is 224
+LATERAL_VIEWS = frozenset({"LL", "RL", "LLO", "RLO", "LATERAL", "LAT"})
+COLOUR_CHROMA, COLOUR_SHARE = 38, 0.10  # a channel difference of 15 % over a tenth of the picture
+
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+# How each mode that JPEG and PNG open in becomes grey. None: 16 bits, kept as they are.
+MODES: dict[str, tuple[str, ...] | None] = {
+    "1": ("L",),
+    "L": (),
+    "LA": ("RGBA", "on black", "L"),
+    "P": ("RGBA", "on black", "colour", "L"),
+    "PA": ("RGBA", "on black", "colour", "L"),
+    "RGB": ("colour", "L"),
+    "RGBA": ("on black", "colour", "L"),
+    "CMYK": ("RGB", "colour", "L"),
+    "YCbCr": ("RGB", "colour", "L"),
+    "I": None,
+    "I;16": None,
+    "I;16B": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """What a decoder hands over. `grey` is upright, black where little was exposed, of mode L or, from 0 to 1, F."""
+
+    grey: Image.Image
+    pixel_sha256: str
+    bits: int
+    is_coloured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A decoded film with what its headers say."""
+
+    pixels: Pixels
+    info: ImageInfo
+
+    @property
+    def age_years(self) -> float | None:
+        return self.info.dicom.patient_age_years if self.info.dicom else None
+
+    def as_display(self) -> Image.Image:
+        """The film as a screen shows it, of mode L."""
+        grey = self.pixels.grey
+        return grey if grey.mode == "L" else Image.fromarray(to_uint8(np.asarray(grey)))
+
+
+def read_film(image: bytes, info: ImageInfo) -> Film:
+    """Pixels decoded; `info` is what `inspect_headers` said, which has to come first.
+
+    Raises `RejectedImageError`, UNREADABLE where a library gives up; `MemoryError` and `RecursionError` pass, for the process
+    that meets them is not to be trusted with another film.
+    """
+    try:
+        if info.format == "DICOM":
+            from mlmodel.dicom_pixels import read_dicom
+
+            return Film(read_dicom(image), info)
+        return Film(_read_picture(image), info)
+    except (MemoryError, RecursionError, RejectedImageError):
+        raise
+    except Exception as error:  # the libraries raise some twenty unrelated types on damaged files
+        raise rejection("UNREADABLE") from error
+
+
+def check_headers(info: ImageInfo, use: IntendedUse) -> None:
+    """Raise `RejectedImageError` for what the headers alone rule out: size, view, age (where the file tells it)."""
+    if min(info.width, info.height) < MIN_SIDE:
+        raise rejection("TOO_SMALL")
+    if info.dicom is None:
+        return
+    if info.dicom.view_position.strip().upper() in LATERAL_VIEWS:
+        raise rejection("LATERAL_VIEW")
+    age = info.dicom.patient_age_years
+    if age is not None and not use.min_age_years <= age < use.max_age_years + 1:
+        raise rejection("AGE_OUT_OF_RANGE")
+
+
+def hash_pixels(width: int, height: int, stored: Any) -> str:
+    """SHA-256 over shape and grey values (a buffer of 8 or 16 bits each), so that the same film in another container is
+    known."""
+    digest = sha256(f"{width}x{height}:".encode())
+    digest.update(stored)
+    return digest.hexdigest()
+
+
+def _read_picture(image: bytes) -> Pixels:
+    """JPEG or PNG; the first frame of several counts."""
+    with Image.open(BytesIO(image), formats=("JPEG", "PNG")) as picture:
+        picture.load()
+        ImageOps.exif_transpose(picture, in_place=True)
+        if picture.mode not in MODES:
+            raise rejection("UNREADABLE")
+        steps = MODES[picture.mode]
+        if steps is None:
+            stored = np.asarray(picture).astype(np.uint16)
+            grey = Image.fromarray(stored.astype(np.float32) / np.float32(65535))
+            return Pixels(grey, hash_pixels(*grey.size, stored.data), 16)
+        return _reduce_to_grey(picture, steps)
+
+
+def _reduce_to_grey(picture: Image.Image, steps: tuple[str, ...]) -> Pixels:
+    is_coloured = False
+    for step in steps:
+        if step == "colour":
+            is_coloured = is_colour(np.asarray(picture.resize((64, 64), Image.Resampling.BOX)))
+        else:
+            picture = _on_black(picture) if step == "on black" else picture.convert(step)
+    return Pixels(picture, hash_pixels(*picture.size, picture.tobytes()), 8, is_coloured)
+
+
+def is_colour(thumbnail: NDArray[np.uint8]) -> bool:
+    """Whether an RGB thumbnail (height, width, 3) is a colour picture rather than a film with a coloured mark on it."""
+    chroma = thumbnail.max(axis=2).astype(np.int16) - thumbnail.min(axis=2)
+    return bool((chroma > COLOUR_CHROMA).mean() > COLOUR_SHARE)
+
+
+def _on_black(picture: Image.Image) -> Image.Image:
+    ground = Image.new("RGB", picture.size)
+    ground.paste(picture, mask=picture.getchannel("A"))
+    return ground

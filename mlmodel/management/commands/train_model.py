@@ -1,0 +1,87 @@
+"""Train a candidate version from labelled films."""
+
+import json
+import os
+from argparse import ArgumentParser
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+OVERRIDES = ("epochs", "batch_size", "learning_rate", "seed", "precision", "sensitivity")
+
+
+class Command(BaseCommand):
+    help = (
+        "Train a network on DATA/{NORMAL,PNEUMONIA}/, or on a manifest CSV with the columns file, label and patient, and write "
+        "a candidate artifact. The split is by patient, with near-duplicates together: 76 % train, 12 % choose epoch and "
+        "threshold, 12 % judge. SIGTERM or Ctrl-C saves and stops; --resume goes on."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--data", type=Path, required=True, help="folder with NORMAL and PNEUMONIA, or manifest CSV")
+        parser.add_argument("--out", type=Path, required=True, help="artifact to write; its name is the version")
+        parser.add_argument("--config", default="default", help="default, reference, or a JSON file (default: default)")
+        parser.add_argument("--weights", default="none", help="none, or an NPZ file of ResNet weights with folded batch norm")
+        parser.add_argument("--epochs", type=int)
+        parser.add_argument("--batch-size", type=int)
+        parser.add_argument("--learning-rate", type=float, help="the schedule's peak")
+        parser.add_argument("--seed", type=int)
+        parser.add_argument("--precision", choices=["float32", "mixed_bfloat16", "mixed_float16"])
+        parser.add_argument("--sensitivity", type=float, help="that the operating point is chosen for")
+        parser.add_argument("--resume", action="store_true", help="go on from the checkpoint that a stopped run left")
+        parser.add_argument("--register", action="store_true", help="enter the version in the registry as a candidate")
+        parser.add_argument("--quiet", action="store_true", help="no progress bar")
+        parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from mlmodel.training.dataset import DataError
+        from mlmodel.training.trainer import StoppedError
+
+        try:
+            metrics = self._train(options)
+        except (DataError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        except StoppedError as error:
+            raise CommandError("Stopped and saved; --resume goes on.", returncode=3) from error
+        except OSError as error:
+            raise CommandError(f"The artifact could not be written: {error}") from error
+        self._report(options, metrics)
+
+    def _train(self, options: dict[str, Any]) -> dict[str, Any]:
+        from mlmodel.training.pipeline import train_candidate
+        from mlmodel.training.progress import Progress
+        from mlmodel.training.recipe import read_recipe
+
+        given = {name: options[name] for name in OVERRIDES if options[name] is not None}
+        recipe = replace(read_recipe(options["config"]), **given)
+        weights = None if options["weights"] == "none" else Path(options["weights"])
+        with Progress(quiet=options["quiet"]) as progress:
+            return train_candidate(
+                data=options["data"],
+                out=options["out"],
+                recipe=recipe,
+                weights=weights,
+                resume=options["resume"],
+                progress=progress,
+            )
+
+    def _report(self, options: dict[str, Any], metrics: dict[str, Any]) -> None:
+        if options["register"]:
+            from mlmodel.registry import register_version
+
+            register_version(options["out"])
+        if options["json"]:
+            self.stdout.write(json.dumps({"version": options["out"].name, "metrics": metrics}))
+            return
+        for part, values in metrics.items():
+            self.stdout.write(
+                f"{part}: {values['n']} films of {values['patients']} patients, AUC {values['auc']:.4f}, at threshold "
+                f"{values['threshold']:.3f} sensitivity {values['sensitivity']:.3f}, specificity {values['specificity']:.3f}, "
+                f"accuracy {values['accuracy']:.3f}"
+            )
+        self.stdout.write(f"Written to {options['out']}")

@@ -1,0 +1,142 @@
+"""The network: a ResNet on grey films with one logit, in Keras 3 alone.
+
+`He et al., Deep Residual Learning for Image Recognition, CVPR 2016`, with torchvision's symmetric padding, so that ImageNet
+weights fit. Input: (batch, size, size, 1), values 0 to 255; output: (batch, 1) logit of pneumonia, float32.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import keras
+
+GREY_MEAN, GREY_DEVIATION = 0.449, 0.226  # ImageNet's, averaged over the three colours
+FEATURE_MAP = "feature_map"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """What the builder needs. `blocks` and `widths` have one entry per stage; `head` is `linear` (pooling, then one Dense) or
+    `reference` (pooling, then twice Dense 256 with L2 0.001, batch norm, ReLU and dropout, then one Dense)."""
+
+    input_size: int = 224
+    blocks: tuple[int, ...] = (2, 2, 2)
+    widths: tuple[int, ...] = (64, 128, 256)
+    block: Literal["basic", "bottleneck"] = "basic"
+    norm: Literal["none", "batch"] = "none"
+    head: Literal["linear", "reference"] = "linear"
+    head_width: int = 256
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        if len(self.blocks) != len(self.widths) or not self.blocks:
+            raise ValueError(f"blocks and widths name the same stages. Received: {self.blocks} and {self.widths}")
+        for name, allowed in (
+            ("block", {"basic", "bottleneck"}),
+            ("norm", {"none", "batch"}),
+            ("head", {"linear", "reference"}),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is one of {sorted(allowed)}. Received: {getattr(self, name)!r}")
+        if self.input_size < self.stride or not 0 <= self.dropout < 1:
+            raise ValueError(f"input_size is at least the stride {self.stride}, dropout in [0, 1). Received: {self}")
+
+    @property
+    def stride(self) -> int:
+        """Film pixels from one cell of the last map to the next."""
+        return int(2 ** (1 + len(self.blocks)))
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "NetworkConfig":
+        """The inverse of `as_dict`, also after JSON. Raises `ValueError` for an unknown or impossible value."""
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"The network has no setting {sorted(unknown)}.")
+        given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**given)
+
+
+def build_network(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
+    """The untrained network. `dtype` is the policy of its layers, `float32`, `mixed_bfloat16` or `mixed_float16`."""
+    builder = _Builder(config, dtype)
+    film = keras.Input((config.input_size, config.input_size, 1), name="film")
+    return keras.Model(film, builder.head(builder.features(film)), name="pneumonia_resnet")
+
+
+class _Builder:
+    def __init__(self, config: NetworkConfig, dtype: str) -> None:
+        self.config, self.dtype = config, dtype
+
+    def features(self, film: keras.KerasTensor) -> keras.KerasTensor:
+        """(batch, size, size, 1) → (batch, size / stride, size / stride, channels)."""
+        x = keras.layers.Rescaling(
+            1 / (255 * GREY_DEVIATION), offset=-GREY_MEAN / GREY_DEVIATION, dtype=self.dtype, name="scale"
+        )(film)
+        x = self._relu(self._conv(x, self.config.widths[0], 7, 2, "conv1"), "conv1_relu")
+        # ReLU leaves nothing below zero, so that padding with zeros equals padding with -inf
+        x = keras.layers.ZeroPadding2D(1, dtype=self.dtype, name="pool1_pad")(x)
+        x = keras.layers.MaxPooling2D(3, 2, dtype=self.dtype, name="pool1")(x)
+        block = self._basic if self.config.block == "basic" else self._bottleneck
+        for stage, (count, width) in enumerate(zip(self.config.blocks, self.config.widths, strict=True), start=1):
+            for index in range(count):
+                x = block(x, width, 2 if stage > 1 and index == 0 else 1, f"layer{stage}_{index}")
+        return keras.layers.Activation("linear", dtype="float32", name=FEATURE_MAP)(x)
+
+    def head(self, features: keras.KerasTensor) -> keras.KerasTensor:
+        config = self.config
+        x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(features)
+        for index in range(1, 3 if config.head == "reference" else 1):
+            x = keras.layers.Dense(
+                config.head_width, kernel_regularizer=keras.regularizers.L2(0.001), dtype="float32", name=f"head{index}_dense"
+            )(x)
+            x = keras.layers.BatchNormalization(dtype="float32", name=f"head{index}_norm")(x)
+            x = keras.layers.ReLU(dtype="float32", name=f"head{index}_relu")(x)
+            x = keras.layers.Dropout(config.dropout, dtype="float32", name=f"head{index}_dropout")(x)
+        if config.head == "linear":
+            x = keras.layers.Dropout(config.dropout, dtype="float32", name="dropout")(x)
+        return keras.layers.Dense(1, dtype="float32", name="logit")(x)
+
+    def _basic(self, x: keras.KerasTensor, width: int, stride: int, name: str) -> keras.KerasTensor:
+        y = self._relu(self._conv(x, width, 3, stride, f"{name}_conv1"), f"{name}_relu1")
+        y = self._conv(y, width, 3, 1, f"{name}_conv2", last=True)
+        return self._join(x, y, width, stride, name)
+
+    def _bottleneck(self, x: keras.KerasTensor, width: int, stride: int, name: str) -> keras.KerasTensor:
+        y = self._relu(self._conv(x, width, 1, 1, f"{name}_conv1"), f"{name}_relu1")
+        y = self._relu(self._conv(y, width, 3, stride, f"{name}_conv2"), f"{name}_relu2")
+        y = self._conv(y, 4 * width, 1, 1, f"{name}_conv3", last=True)
+        return self._join(x, y, 4 * width, stride, name)
+
+    def _join(self, x: keras.KerasTensor, y: keras.KerasTensor, width: int, stride: int, name: str) -> keras.KerasTensor:
+        if stride > 1 or x.shape[-1] != width:
+            x = self._conv(x, width, 1, stride, f"{name}_downsample")
+        return self._relu(keras.layers.Add(dtype=self.dtype, name=f"{name}_add")([y, x]), f"{name}_out")
+
+    def _conv(
+        self, x: keras.KerasTensor, width: int, kernel: int, stride: int, name: str, *, last: bool = False
+    ) -> keras.KerasTensor:
+        """A convolution padded by kernel // 2 on every side, then its norm. The `last` one of a block starts at zero, so that
+        the block starts as the identity: without it a deep network without norm does not train (Zhang et al., Fixup, ICLR
+        2019)."""
+        batch_norm = self.config.norm == "batch"
+        if stride > 1 and kernel > 1:
+            x = keras.layers.ZeroPadding2D(kernel // 2, dtype=self.dtype, name=f"{name}_pad")(x)
+        x = keras.layers.Conv2D(
+            width,
+            kernel,
+            stride,
+            padding="valid" if stride > 1 else "same",
+            use_bias=not batch_norm,
+            kernel_initializer="zeros" if last and not batch_norm else "he_normal",
+            dtype=self.dtype,
+            name=name,
+        )(x)
+        if not batch_norm:
+            return x
+        gamma = "zeros" if last else "ones"
+        return keras.layers.BatchNormalization(epsilon=1e-5, gamma_initializer=gamma, dtype=self.dtype, name=f"{name}_norm")(x)
+
+    def _relu(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return keras.layers.ReLU(dtype=self.dtype, name=name)(x)

@@ -1,0 +1,77 @@
+"""From a trained network to an artifact: weights, the serving graph for OpenVINO, metadata."""
+
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version as library_version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import keras
+
+from mlmodel.artifact import GRAPH, GRAPH_WEIGHTS, WEIGHTS, write_artifact
+from mlmodel.engines.openvino_library import import_openvino
+from mlmodel.network import NetworkConfig, build_network
+from mlmodel.preprocessing import Preprocessing
+from mlmodel.serving import build_serving_model
+from mlmodel.weights import pack_weights, round_kernels
+
+LIBRARIES = ("keras", "tensorflow", "openvino", "numpy", "pillow", "scikit-learn")
+INTENDED_USE = {
+    "statement": (
+        "Frontal (AP or PA) chest radiographs of children aged 1 to 5 years. Preliminary support for a clinician who reads the "
+        "film; investigational, not a medical device."
+    ),
+    "min_age_years": 1.0,
+    "max_age_years": 5.0,
+    "views": ["AP", "PA"],
+}
+
+
+def clone_for_serving(network: keras.Model, config: NetworkConfig) -> keras.Model:
+    """A float32 copy with kernels rounded to what the artifact stores: evaluate this one, not the one that was trained."""
+    copy = build_network(config)
+    copy.set_weights(network.get_weights())
+    round_kernels(copy)
+    return copy
+
+
+def export_artifact(
+    directory: Path,
+    network: keras.Model,
+    config: NetworkConfig,
+    facts: Mapping[str, Any],
+    files: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write the artifact of a network from `clone_for_serving`. `facts` are operating point, calibration, heatmap scale,
+    metrics and training; `files` are further files by name. Raises `FileExistsError` or `OSError`."""
+    size = config.input_size
+    metadata = {
+        "version": directory.name,
+        "created_at": datetime.now(tz=UTC).isoformat(timespec="seconds"),  # noqa: TID251 - a record's date, no lease
+        "network": config.as_dict(),
+        "input_shape": [size, size, 1],
+        "preprocessing": Preprocessing(size=size).as_dict(),
+        "intended_use": INTENDED_USE,
+        "libraries": {"python": platform.python_version(), **{name: library_version(name) for name in LIBRARIES}},
+        **facts,
+    }
+    with TemporaryDirectory() as folder:
+        graph = _export_graph(network, Path(folder))
+        parts: dict[str, bytes | Path] = {
+            WEIGHTS: pack_weights(network),
+            GRAPH: graph,
+            GRAPH_WEIGHTS: graph.with_suffix(".bin"),
+            **(files or {}),
+        }
+        return write_artifact(directory, metadata, parts)
+
+
+def _export_graph(network: keras.Model, folder: Path) -> Path:
+    """The serving graph as OpenVINO IR, large constants as float16; returns the path of its XML."""
+    openvino = import_openvino()
+    raw = folder / "raw.xml"
+    build_serving_model(network).export(str(raw), format="openvino", verbose=False)
+    openvino.save_model(openvino.Core().read_model(raw), folder / GRAPH, compress_to_fp16=True)
+    return folder / GRAPH

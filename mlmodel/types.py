@@ -1,0 +1,148 @@
+"""What crosses the model's door: plain frozen values and the errors of the room."""
+
+import mmap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ImageBytes: TypeAlias = bytes | mmap.mmap
+ImageFormat = Literal["JPEG", "PNG", "DICOM"]
+Label = Literal["PNEUMONIA", "NORMAL"]
+
+
+class ModelError(Exception):
+    """Base of what the model's room raises. The text is for logs and operators, never for a doctor."""
+
+
+class RejectedImageError(ModelError):
+    """The image cannot or must not be read. `code` is one of `mlmodel.codes`; `message` is a fixed sentence for the user."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code, self.message = code, message
+
+
+class ArtifactMissingError(ModelError):
+    """No such version."""
+
+
+class ArtifactCorruptError(ModelError):
+    """A file of the artifact is missing or has another SHA-256 than its metadata say."""
+
+
+class ArtifactIncompatibleError(ModelError):
+    """The artifact is whole, but of a format version or with preprocessing that this code does not serve."""
+
+
+class DecoderUnavailableError(ModelError):
+    """The decoding child could not be started. Transient: the film is not to blame."""
+
+
+@dataclass(frozen=True, slots=True)
+class DicomFacts:
+    """Header values of a DICOM file as text, empty where absent; dates are ISO 8601, sex is F, M, O or empty."""
+
+    transfer_syntax: str = ""
+    modality: str = ""
+    view_position: str = ""
+    body_part: str = ""
+    photometric_interpretation: str = ""
+    patient_id: str = ""
+    patient_name: str = ""
+    patient_birth_date: str = ""
+    patient_age_years: float | None = None
+    patient_sex: str = ""
+    accession_number: str = ""
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
+    study_date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """What the headers say of an image: pixels wide and high, bits per sample, samples per pixel."""
+
+    format: ImageFormat
+    width: int
+    height: int
+    bits: int
+    samples: int
+    size_bytes: int
+    dicom: DicomFacts | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedFilm:
+    """A film ready for the network, as a decoding child hands it over. `model_input` is (size, size) uint8; width, height and
+    bits are the film's own; `pixel_sha256` is over its grey values, so that the same film in another container has the same
+    one."""
+
+    model_input: "NDArray[np.uint8]"
+    width: int
+    height: int
+    bits: int
+    pixel_sha256: str
+    age_years: float | None
+    decode_milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds spent on one film; `infer` is the film's share of its batch."""
+
+    decode: float = 0.0
+    infer: float = 0.0
+    heatmap: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IntendedUse:
+    """For whom the version was made, in words and as limits that the gate enforces. Ages in years, `max` inclusive of that
+    year."""
+
+    statement: str
+    min_age_years: float
+    max_age_years: float
+    views: tuple[str, ...] = ("AP", "PA")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is known of a version without loading any tensor library. `input_shape` is (height, width, channels)."""
+
+    version: str
+    sha256: str
+    threshold: float
+    input_shape: tuple[int, int, int]
+    calibration: dict[str, Any]
+    intended_use: IntendedUse
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A probability with all that gives it meaning. `heatmap_png` is RGBA, laid over the whole film; `display_png` is the film
+    as a browser shows it, or None where it was not asked for."""
+
+    probability: float
+    label: Label
+    threshold: float
+    model_version: str
+    heatmap_png: bytes
+    display_png: bytes | None
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The model declines to read the film: a code of `mlmodel.codes` and its fixed sentence."""
+
+    code: str
+    message: str
+
+
+Outcome: TypeAlias = Finding | Refusal
