@@ -29,12 +29,12 @@ def is_unread(case: Case) -> bool:
 
 @register.filter
 def moment(value: datetime | None) -> str:
-    """`Today 14:05`, `3 May 14:05`, or with the year where it is another one."""
+    """`today 14:05`, `3 May 14:05`, or with the year where it is another one."""
     if value is None:
         return ""
     local, now = timezone.localtime(value), timezone.localtime()
     if local.date() == now.date():
-        return f"Today {date_format(local, 'H:i')}"
+        return f"today {date_format(local, 'H:i')}"
     return date_format(local, "j M H:i" if local.year == now.year else "j M Y H:i")
 
 

@@ -20,6 +20,13 @@
     });
   }
 
+  // On a phone what is optional starts folded, unless it holds a complaint or a value.
+  function foldDetails() {
+    document.querySelectorAll("details[data-fold-narrow]").forEach((details) => {
+      if (!details.querySelector(".errorlist") && !details.matches("[data-in-use]")) details.open = false;
+    });
+  }
+
   function announce(text) {
     const voice = document.getElementById("announcer");
     if (voice && text && voice.textContent !== text) voice.textContent = text;
@@ -43,6 +50,7 @@
 
   function start() {
     root.classList.add("htmx-ready");
+    if (window.matchMedia("(max-width: 62rem)").matches) foldDetails();
     document.querySelectorAll("[data-theme-toggle]").forEach((button) => {
       button.hidden = false;
       button.addEventListener("click", switchTheme);

@@ -47,7 +47,7 @@
 
   function makeJob(file) {
     const job = { file, key: makeKey(), details: readDetails() };
-    job.row = new FileRow(file, () => retry(job));
+    job.row = new FileRow(file, job.details.get("record_number").trim(), () => retry(job));
     return job;
   }
 
@@ -163,7 +163,17 @@
     return folders.length ? [...transfer.files].filter((file) => file.type || file.size % 4096) : [...transfer.files];
   }
 
+  // Details stay for the next films: say under whom those will be filed, so that nobody inherits a patient unseen.
+  function showPatient() {
+    const [number, name] = ["record_number", "name"].map((field) => form.elements[field].value.trim());
+    const hint = document.getElementById("drop-patient");
+    hint.hidden = !number;
+    hint.textContent = number ? `Filed under ${number}${name ? `, ${name}` : ""}` : "";
+  }
+
   function listen() {
+    form.addEventListener("input", showPatient);
+    form.addEventListener("reset", () => setTimeout(showPatient));
     input.addEventListener("change", () => {
       addFiles(input.files);
       input.value = "";
@@ -188,8 +198,5 @@
 
   form.classList.add("is-live");
   input.required = false;
-  if (window.matchMedia("(max-width: 62rem)").matches && !form.querySelector(".errorlist")) {
-    document.getElementById("upload-details").open = false;
-  }
   listen();
 })();

@@ -30,13 +30,13 @@
   }
 
   class FileRow {
-    constructor(file, onRetry) {
+    constructor(file, recordNumber, onRetry) {
       const row = document.getElementById("file-row").content.cloneNode(true).firstElementChild;
       this.element = row;
       this.parts = Object.fromEntries([...row.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
       this.parts.name.textContent = file.name;
       this.parts.name.title = file.name;
-      this.parts.size.textContent = formatSize(file.size);
+      this.parts.size.textContent = [formatSize(file.size), recordNumber && `patient ${recordNumber}`].filter(Boolean).join(", ");
       this.parts.retry.setAttribute("aria-label", `Try again: ${file.name}`);
       this.parts.open.setAttribute("aria-label", `Open ${file.name}`);
       this.parts.progress.setAttribute("aria-label", `Upload of ${file.name}`);

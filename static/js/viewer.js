@@ -8,6 +8,13 @@
   const WINDOW_STEP = 8; // grey values of 256
   const MOST_ZOOM = 12; // screen pixels per film pixel
 
+  // OpenSeadragon adds a <style> element unless it finds one of its own; the policy on styles forbids it, and viewer.css has the rule.
+  function forgoInlineStyle() {
+    const inert = document.createElementNS("urn:inert", "style");
+    inert.setAttribute("data-openseadragon-mobile-css", "true");
+    document.head.append(inert);
+  }
+
   class FilmViewer {
     constructor(root) {
       this.root = root;
@@ -199,6 +206,7 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
+    forgoInlineStyle();
     start(document);
     document.body.addEventListener("htmx:load", (event) => start(event.target));
   });
