@@ -1,0 +1,76 @@
+"""What a web process loads, and that nothing needs the network."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.portal import ROOT, Portal
+
+HEAVY = ("tensorflow", "keras", "openvino", "PIL", "pydicom", "numpy", "gdcm", "openjpeg", "jpeg_ls", "sklearn", "matplotlib")
+WEB_LIMIT = 150  # MB
+WORKER_LIMIT = 1536  # MB
+
+LOAD_WEB = """
+import json, os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+from pneumo_site.wsgi import application
+from django.urls import get_resolver
+get_resolver().url_patterns
+from mlmodel import api
+api.active_model()
+from diagnostics import phantom
+from tests.corpus import build_corpus
+bad = {name for name in sys.modules if name.split(".")[0] in set(sys.argv[1:])}
+print(json.dumps(sorted(bad)))
+"""
+
+
+def test_a_web_process_imports_no_tensor_library_and_no_pixel_decoder() -> None:
+    code = LOAD_WEB.replace("from tests.corpus import build_corpus\n", "")
+    done = subprocess.run([sys.executable, "-c", code, *HEAVY], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def memory_of(pid: int) -> float:
+    """Resident set in MB."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+def processes_of(portal: Portal, command: str) -> list[int]:
+    """Processes with that command line which belong to this portal's `var/`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().decode().replace("\0", " ")
+            # Redis writes its title over its environment; the title names its socket.
+            own = str(portal.var_dir).encode() in (entry / "environ").read_bytes() + words.encode()
+        except (OSError, ValueError):
+            continue
+        wrapped = any(wrapper in words for wrapper in ("keep_running", "honcho", "sh -c"))
+        if entry.name.isdigit() and own and command in words and not (command and wrapped):
+            found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.model
+def test_web_and_worker_stay_within_their_memory(portal: Portal, film_jpeg: bytes, film_dicom: bytes) -> None:
+    for _ in range(10):
+        for content in (film_jpeg, film_dicom):
+            portal.wait_for(portal.upload(content).json()["id"])
+    web, worker = processes_of(portal, "gunicorn"), processes_of(portal, "run_worker")
+    assert len(web) == 3
+    assert len(worker) == 1
+    assert max(memory_of(pid) for pid in web) < WEB_LIMIT
+    assert memory_of(worker[0]) < WORKER_LIMIT
+
+
+@pytest.mark.model
+def test_a_running_worker_has_loaded_no_tensorflow_on_a_machine_without_gpu(portal: Portal) -> None:
+    (worker,) = processes_of(portal, "run_worker")
+    maps = Path(f"/proc/{worker}/maps").read_text(encoding="utf-8")
+    assert "openvino" in maps
+    assert Path("/dev/nvidia0").exists() or "libtensorflow" not in maps
