@@ -5,8 +5,12 @@ from smtplib import SMTPException
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
 from django.http import HttpRequest
 from django.urls import reverse
+
+from accounts.models import User
 
 logger = logging.getLogger(__name__)
 
@@ -26,3 +30,13 @@ class ClosedAccountAdapter(DefaultAccountAdapter):
             super().send_mail(template_prefix, email, context)
         except (OSError, SMTPException):
             logger.exception("A mail could not be sent: %s", template_prefix)
+
+
+class PortalMFAAdapter(DefaultMFAAdapter):
+    """Words that fit passkeys as well as codes."""
+
+    error_messages = {**DefaultMFAAdapter.error_messages, "incorrect_code": "This code or key was not accepted."}
+
+    def generate_authenticator_name(self, user: User, kind: Authenticator.Type) -> str:
+        """The name that the form suggests for a new key."""
+        return f"Key {Authenticator.objects.filter(user=user, type=kind).count() + 1}"
