@@ -1,0 +1,152 @@
+"""`make bench`: speeds as ratios within one run; a table, and JSON under build/.
+
+The films beside the project are used where they are there, drawn ones elsewhere; the table says which.
+"""
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from django.utils import timezone
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.films import load_films
+from tests.portal import ROOT, Portal, running_portal
+
+CLIENTS = 8
+WARM_UP = 3  # films
+
+
+def one_after_another(portal: Portal, films: list[tuple[str, bytes]]) -> list[float]:
+    """Seconds from the start of the upload to the final state seen by the client, for each film."""
+    seconds = []
+    for name, content in films:
+        started = time.perf_counter()
+        answer = portal.upload(content, name)
+        portal.wait_for(answer.json()["id"], every=0.01)
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def all_at_once(portal: Portal, films: list[tuple[str, bytes]]) -> tuple[dict[str, int], float]:
+    """Final states of films that many clients send at once, and the worker's rate from first claim to last result."""
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        answers = list(clients.map(lambda film: portal.upload(film[1], film[0]), films))
+    ids = [answer.json()["id"] for answer in answers if answer.status_code == 201]
+    states = count([portal.wait_for(case_id)["state"] for case_id in ids])
+    return states | {"sent": len(films), "accepted": len(ids)}, rate_of(portal, ids)
+
+
+def backlog(portal: Portal, films: list[tuple[str, bytes]], *, copies: int) -> tuple[dict[str, int], float]:
+    """The same with the worker held still until all have been accepted: its own rate, with no upload beside it."""
+    (worker,) = worker_pids(portal)
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            answers = list(clients.map(lambda film: portal.upload(film[1], film[0]), films * copies))
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    ids = [answer.json()["id"] for answer in answers]
+    time.sleep(2)
+    states = count([portal.wait_for(case_id, every=0.5)["state"] for case_id in ids])
+    return states, rate_of(portal, ids)
+
+
+def worker_pids(portal: Portal) -> list[int]:
+    from tests.integration.test_isolation import processes_of
+
+    return processes_of(portal, "run_worker")
+
+
+def rate_of(portal: Portal, ids: list[str]) -> float:
+    """Films per second by the rows' own times."""
+    code = f"""
+import json
+from django.db.models import Max, Min
+from diagnostics.models import Case
+span = Case.objects.filter(pk__in={ids!r}).aggregate(begin=Min("started_at"), end=Max("finished_at"))
+print((span["end"] - span["begin"]).total_seconds())
+"""
+    return len(ids) / float(portal.manage("shell", "-v", "0", "-c", code).splitlines()[-1])
+
+
+def count(states: list[str]) -> dict[str, int]:
+    return {state: states.count(state) for state in sorted(set(states))}
+
+
+def engine_alone(films: list[tuple[str, bytes]]) -> dict[str, Any]:
+    """The bare engine on decoded films, in a process of its own, in the worker's batches."""
+    with tempfile.TemporaryDirectory() as directory:
+        paths = []
+        for index, (_, content) in enumerate(films):
+            path = Path(directory) / f"{index:04}"
+            path.write_bytes(content)
+            paths.append(str(path))
+        command = [sys.executable, "-m", "tests.bench.engine", *paths]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    source, films = load_films()
+    report: dict[str, Any] = {"films": source, "count": len(films), "at": timezone.now().isoformat(timespec="seconds")}
+    with tempfile.TemporaryDirectory(prefix="portal-bench-") as directory, running_portal(Path(directory)) as portal:
+        one_after_another(portal, films[:WARM_UP])
+        seconds = one_after_another(portal, films)
+        at_once, at_once_rate = all_at_once(portal, films)
+        held, held_rate = backlog(portal, films, copies=3)
+        (worker,) = worker_pids(portal)
+        os.kill(worker, signal.SIGSTOP)
+        engine = engine_alone(films)
+        os.kill(worker, signal.SIGCONT)
+    report |= {
+        "upload_to_result_seconds": {
+            "median": statistics.median(seconds),
+            "p95": statistics.quantiles(seconds, n=20)[-1],
+            "max": max(seconds),
+        },
+        "at_once": at_once | {"films_per_second": at_once_rate},
+        "backlog": held | {"films_per_second": held_rate},
+        "engine": engine,
+        "ratio_at_once_to_engine": at_once_rate / engine["films_per_second"],
+        "ratio_backlog_to_engine": held_rate / engine["films_per_second"],
+    }
+    show(report)
+    target = ROOT / "build" / "bench.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def show(report: dict[str, Any]) -> None:
+    table = Table(title=f"{report['count']} films ({report['films']}), {os.cpu_count()} cores")
+    for heading in ("what", "measured", "wanted"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    result, at_once, held = report["upload_to_result_seconds"], report["at_once"], report["backlog"]
+    lost = at_once["sent"] - sum(at_once.get(state, 0) for state in ("done", "refused", "failed"))
+    rows = [
+        ("upload to result, one after another: median", f"{result['median']:.3f} s", "< 1 s"),
+        ("  95th percentile", f"{result['p95']:.3f} s", ""),
+        (f"all at once from {CLIENTS} clients: lost", f"{lost}", "0"),
+        ("  worker's rate while uploads come in", f"{at_once['films_per_second']:.1f} films/s", ""),
+        ("worker's rate on a backlog", f"{held['films_per_second']:.1f} films/s", ""),
+        (f"engine alone ({report['engine']['engine']})", f"{report['engine']['films_per_second']:.1f} films/s", ""),
+        ("worker on a backlog / engine alone", f"{report['ratio_backlog_to_engine']:.2f}", "≥ 0.80"),
+        ("worker while uploads come in / engine alone", f"{report['ratio_at_once_to_engine']:.2f}", ""),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
