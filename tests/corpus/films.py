@@ -12,6 +12,7 @@ from tests.corpus.dicom_writer import (
     BIG_ENDIAN,
     DEFLATED,
     EIGHT_BITS,
+    EXPLICIT,
     IMPLICIT,
     UNDEFINED,
     data_set,
@@ -39,14 +40,14 @@ def build_films() -> Iterator[Specimen]:
         yield Specimen(f"dicom {name}", "film.dcm", data, gate, reading)
 
 
-def nested(levels: int, *, defined: bool = False) -> bytes:
+def nested(levels: int, *, defined: bool = False, syntax: str = EXPLICIT) -> bytes:
     """Sequences within sequences, of undefined or of defined length."""
     if not defined:
         opening = element(0x00081140, "SQ", b"", length=UNDEFINED) + item(length=UNDEFINED)
         return opening * levels + DELIMITERS * levels
     body = b""
     for _ in range(levels):
-        body = element(0x00081140, "SQ", item(body))
+        body = element(0x00081140, "SQ", item(body), syntax=syntax)
     return body
 
 
@@ -72,13 +73,20 @@ def _odd_films() -> Iterator[Row]:
     yield "with a UID of letters", film({0x0020000D: ("UI", "../../etc/passwd")}), "", ""
     yield "with sequences ten deep", film_with(nested(10)), "", ""
     yield "with sequences ten deep of defined length", film_with(nested(10, defined=True)), "", ""
+    yield "with an icon", film_with(b"", after=icon(pixel_data(bytes(64)))), "", ""
+    yield "with an icon in fragments", film_with(b"", after=icon(encapsulated(codestreams.jpeg()))), "", ""
     yield "with padding after its pixels", film(pixels=pixel_data() + element(0xFFFCFFFC, "OB", bytes(100))), "", ""
     yield "with html after its pixels", film() + b"<html><script>alert(1)</script>", "", ""
 
 
-def film_with(elements: bytes) -> bytes:
-    """A film with more elements of group 0008 before all others but the character set."""
-    return dicom_file(elements + data_set() + pixel_data())
+def film_with(elements: bytes, *, after: bytes = b"", syntax: str = EXPLICIT) -> bytes:
+    """A film with more elements before and after its header."""
+    return dicom_file(elements + data_set(syntax=syntax) + after + pixel_data(syntax=syntax), syntax=syntax)
+
+
+def icon(pixels: bytes) -> bytes:
+    """An Icon Image Sequence: a small image, with pixels of its own, within the header."""
+    return element(0x00880200, "SQ", b"", length=UNDEFINED) + item(element(ROWS, "US", 64) + pixels) + item(tag=0xFFFEE0DD)
 
 
 def _compressed_films() -> Iterator[Row]:
@@ -214,11 +222,14 @@ def _attacks() -> Iterator[Row]:
     for levels in (17, 300, 10_000):
         yield f"with sequences {levels} deep", film_with(nested(levels)), "MALFORMED_DICOM", ""
     yield "with sequences 300 deep of defined length", film_with(nested(300, defined=True)), "MALFORMED_DICOM", ""
+    deep = nested(300, defined=True, syntax=IMPLICIT)
+    yield "with sequences 300 deep of defined length, implicit", film_with(deep, syntax=IMPLICIT), "MALFORMED_DICOM", ""
+    yield "with a delimiter of nothing", film_with(item(tag=0xFFFEE00D)), "MALFORMED_DICOM", ""
     yield "with sequences 300 deep after its pixels", film() + nested(300), "", "UNREADABLE"
     yield "with a sequence that never ends", film_with(element(0x00081140, "SQ", b"", length=UNDEFINED)), "MALFORMED_DICOM", ""
     yield "with an item longer than its sequence", film_with(element(0x00081140, "SQ", item(length=400))), "MALFORMED_DICOM", ""
     yield "of 20,000 elements", film(_many()), "MALFORMED_DICOM", ""
-    yield "with rows given twice", dicom_file(data_set() + element(ROWS, "US", 60_000) + pixel_data()), "MALFORMED_DICOM", ""
+    yield "with rows given twice", film_with(element(ROWS, "US", 6_000)), "MALFORMED_DICOM", ""
     yield "of pixels claiming 4 GB", film(pixels=pixel_data(bytes(64), length=0xFFFFFFFE)), "MALFORMED_DICOM", ""
     yield "with a text claiming 2 GB", film_with(element(0x00081140, "UT", b"x", length=2**31)), "MALFORMED_DICOM", ""
     yield (

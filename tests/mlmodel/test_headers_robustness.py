@@ -14,7 +14,7 @@ from mlmodel.headers import MAX_PIXELS, inspect_headers
 from tests.corpus import build_corpus, build_seeds, mutate
 
 MUTANTS = 2_000
-SECONDS_EACH = 0.1  # some ten times what the worst input takes, for a busy machine
+SECONDS_EACH = 0.1  # of processor time: some ten times what the worst input takes
 HEAVY = ("PIL", "numpy", "pydicom", "tensorflow", "keras", "openvino", "django")
 MAGICS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", bytes(128) + b"DICM\x02\x00", b"\x08\x00\x05\x00CS")
 SEEDS = list(build_seeds().values())
@@ -35,9 +35,9 @@ def judge(data: bytes) -> ImageInfo | None:
 def test_mutants_of_valid_films_are_judged_without_any_other_error_and_at_once() -> None:
     slowest, accepted = 0.0, 0
     for mutant in mutate(seed=2026, count=MUTANTS):
-        start = time.perf_counter()
+        start = time.thread_time()
         accepted += judge(mutant) is not None
-        slowest = max(slowest, time.perf_counter() - start)
+        slowest = max(slowest, time.thread_time() - start)
     assert slowest < SECONDS_EACH
     assert MUTANTS * 0.2 < accepted < MUTANTS * 0.8  # mutations that are all fatal, or none, would prove little
 
@@ -77,9 +77,9 @@ def test_the_worst_of_the_corpus_is_judged_at_once_in_little_memory() -> None:
         judge(specimen.data)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        start = time.perf_counter()
+        start = time.thread_time()
         judge(specimen.data)
-        assert time.perf_counter() - start < SECONDS_EACH, specimen.name
+        assert time.thread_time() - start < SECONDS_EACH, specimen.name
         assert peak < 2_000_000, specimen.name
 
 
