@@ -18,9 +18,9 @@ Side = Literal["right", "left"]
 
 CENTRE = 0.5
 MIN_SIDE = 64  # pixels; a smaller film has no ribs to speak of
-RIB_PAIRS = 11
+RIB_PAIRS = 10
 # Half widths of the thorax, in widths of the film, where each pair of ribs turns forward
-RIB_REACH = (0.17, 0.24, 0.285, 0.315, 0.335, 0.35, 0.358, 0.364, 0.366, 0.366, 0.35)
+RIB_REACH = (0.17, 0.24, 0.285, 0.315, 0.335, 0.35, 0.358, 0.364, 0.366, 0.366)
 RIGHT_LUNG: tuple[Point, ...] = (
     (0.455, 0.235), (0.40, 0.175), (0.325, 0.175), (0.25, 0.235), (0.19, 0.36), (0.155, 0.52), (0.145, 0.66), (0.142, 0.752),
     (0.20, 0.715), (0.29, 0.672), (0.38, 0.675), (0.45, 0.705), (0.465, 0.55), (0.46, 0.38),
@@ -153,7 +153,7 @@ class _Chest:
         for index in range(RIB_PAIRS):
             for side in (-1, 1):
                 jitter = self._rng.normal(0, 0.0025)
-                _draw_rib(back, self._back_rib(index, side, jitter), thickness=0.030, level=1.0 if index < 10 else 0.6)
+                _draw_rib(back, self._back_rib(index, side, jitter), thickness=0.030)
                 if 0 < index < 7:
                     _draw_rib(front, self._front_rib(index, side, jitter), thickness=0.034)
         return back.layer(blur=0.0022) + 0.6 * front.layer(blur=0.004)
@@ -170,7 +170,7 @@ class _Chest:
         top, reach, drop = _rib_top(index) + jitter, RIB_REACH[index], _rib_drop(index)
         points = []
         for step in range(15):
-            t = step / 14 * (1.0 if index < 10 else 0.6)
+            t = step / 14
             across = 0.035 + (reach - 0.035) * math.sin(t * math.pi / 2)
             down = drop * (0.45 * t + 0.55 * t**4) - 0.016 * math.sin(math.pi * t)
             points.append(self._at(CENTRE + side * across, top + down))
@@ -280,10 +280,10 @@ def _rib_drop(index: int) -> float:
     return 0.080 + 0.0105 * index
 
 
-def _draw_rib(canvas: Canvas, points: list[Point], thickness: float, level: float = 1.0) -> None:
+def _draw_rib(canvas: Canvas, points: list[Point], thickness: float) -> None:
     """A bone: its two edges are denser than its middle."""
-    canvas.curve(points, thickness, level=level)
-    canvas.curve(points, thickness * 0.6, level=0.68 * level)
+    canvas.curve(points, thickness)
+    canvas.curve(points, thickness * 0.6, level=0.68)
 
 
 def _expose(rng: "Generator", density: Layer) -> Layer:
