@@ -27,7 +27,7 @@ from mlmodel.types import (
 )
 
 if TYPE_CHECKING:
-    from mlmodel.predictor import Predictor
+    from mlmodel.predictor import Predictor as Predictor  # noqa: PLC0414 - for annotations elsewhere
 
 __all__ = [
     "MESSAGES",
