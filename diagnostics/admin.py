@@ -39,15 +39,13 @@ class PatientAdmin(HospitalScopedAdmin):
 class PredictionInline(RecordMixin, admin.TabularInline):
     model = Prediction
     extra = 0
-    fields = ["model_version", "label", "probability", "threshold", "engine", "created_at"]
-    readonly_fields = fields
+    fields = readonly_fields = ("model_version", "label", "probability", "threshold", "engine", "created_at")
 
 
 class ReviewInline(RecordMixin, admin.TabularInline):
     model = Review
     extra = 0
-    fields = ["reviewer", "verdict", "finding", "note", "signed_at", "created_at"]
-    readonly_fields = fields
+    fields = readonly_fields = ("reviewer", "verdict", "finding", "note", "signed_at", "created_at")
 
 
 @admin.register(Case)

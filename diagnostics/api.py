@@ -190,4 +190,5 @@ def answer_http_error(_request: HttpRequest, error: HttpError) -> HttpResponse:
 # The session's log-in does not apply here: the token does. Each reading of `api.urls` makes new views, so it is read once.
 urls = api.urls
 for _pattern in urls[0]:
-    login_not_required(_pattern.callback)
+    if _pattern.callback is not None:
+        login_not_required(_pattern.callback)

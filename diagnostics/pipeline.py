@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import Queue
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -24,7 +25,7 @@ from diagnostics.services.reconciliation import reconcile
 from mlmodel.api import DecoderUnavailableError
 
 if TYPE_CHECKING:
-    from mlmodel.predictor import Predictor
+    from mlmodel.api import Predictor
 
 DATABASE_DOWN = (OperationalError, InterfaceError)
 RETRY_SECONDS = 1.0
@@ -129,7 +130,7 @@ class Pipeline:
     def _store_stage(self) -> None:
         while (batch := self._to_store.get()) is not None:
             for _ in range(STORE_TRIES):
-                if self._guarded(lambda current=batch: self._store(current)):
+                if self._guarded(partial(self._store, batch)):
                     break
             self._put_down(batch.cases)
         connection.close()

@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.permissions import sees_cases
 
 if TYPE_CHECKING:
-    from diagnostics.models import Case
+    from diagnostics.models import Case, Patient, Worker  # noqa: F401 - named in quotes
 
 
 class PatientQuerySet(models.QuerySet["Patient"]):

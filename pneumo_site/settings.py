@@ -26,7 +26,7 @@ try:
     DATABASE_URL = read_secret("DATABASE_URL")
     REDIS_URL = read_secret("REDIS_URL")
     ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"] if EMBEDDED else None)
-    CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+    CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
     # Uploads and the gate
     UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 64 * 1024 * 1024)
@@ -78,7 +78,7 @@ if STORAGE_BACKEND == "s3" and not S3_BUCKET:
 SECRET_KEY = read_secret("SECRET_KEY") or ""
 if not SECRET_KEY:
     SECRET_KEY = embedded_secret(VAR_DIR / "secret_key") if EMBEDDED else require_secret("SECRET_KEY")
-SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", [])
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 
 INSTALLED_APPS = [
     "diagnostics",

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -92,7 +93,7 @@ def store_results(*, results: Sequence[Result]) -> int:
                 fail_case(case=result.case, code="INTERNAL")
             stored += written
             if not written and result.heatmap_key:
-                transaction.on_commit(lambda key=result.heatmap_key: storage.delete_quietly(key))
+                transaction.on_commit(partial(storage.delete_quietly, result.heatmap_key))
     return stored
 
 

@@ -1,7 +1,6 @@
 """From claimed rows to results: fetch, decode, one forward pass, store. No step holds a transaction while it computes."""
 
 import logging
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,7 +14,7 @@ from diagnostics.services.analysis import Result
 from mlmodel import api
 
 if TYPE_CHECKING:
-    from mlmodel.predictor import DecodedFilm, Predictor
+    from mlmodel.api import DecodedFilm, Predictor
 
 DAYS_PER_YEAR = 365.25
 
@@ -131,7 +130,7 @@ def _save_heatmap(item: tuple[str, bytes]) -> tuple[str, bool]:
 
 def draw_displays(*, limit: int, predictor: "Predictor", executor: Executor) -> int:
     """Draw the browser's picture for the latest analysed films; returns how many were settled."""
-    cases: Sequence[Case] = Case.objects.without_display()[:limit]
+    cases = Case.objects.without_display()[:limit]
     return sum(executor.map(lambda case: _draw_display(case, predictor), cases))
 
 

@@ -31,4 +31,6 @@ def describe_progress(case: Case) -> Progress:
     if Worker.objects.alive(seconds=SILENT_SECONDS).exists():
         return Progress(position)
     last = Worker.objects.order_by("-beat_at").first()
-    return Progress(position, last and (last.stopped_at or last.beat_at), no_worker_ever=last is None)
+    if last is None:
+        return Progress(position, no_worker_ever=True)
+    return Progress(position, delayed_since=last.stopped_at or last.beat_at)

@@ -13,9 +13,9 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.tokens import create_api_token, revoke_api_token
+from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case
-from diagnostics.services import uploads
 from diagnostics.services.reviews import record_review
 from tests.corpus import ODD_NAMES, OK, REFUSED_AT_READING, Specimen, build_corpus
 from tests.diagnostics.cases import make_case, make_prediction
@@ -138,7 +138,7 @@ def test_a_body_far_over_the_limit_is_413_before_it_is_read(program: Program, se
 def test_with_storage_or_database_down_the_program_is_told_that_nothing_was_saved(
     program: Program, film_jpeg: bytes, error: Exception
 ) -> None:
-    with mock.patch.object(uploads.storage, "save_film", side_effect=error):
+    with mock.patch.object(storage, "save_film", side_effect=error):
         answer = program.post(film_jpeg)
     assert (answer.status_code, answer.json()["code"]) == (503, "STORAGE_UNAVAILABLE")
     assert "othing was saved" in answer.json()["message"]

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from diagnostics import metrics
+from diagnostics import queue
 from diagnostics.services import heartbeat
 
 
@@ -16,7 +16,7 @@ def test_the_process_answers_without_asking_anything(client: Client) -> None:
 
 def test_ready_names_each_part(client: Client, db: None) -> None:
     heartbeat.start_worker(name="w:1", model_version="1", engine="x")
-    with mock.patch.object(metrics.queue, "ping", return_value=True):
+    with mock.patch.object(queue, "ping", return_value=True):
         answer = client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json() == {
@@ -29,7 +29,7 @@ def test_ready_names_each_part(client: Client, db: None) -> None:
 def test_a_part_that_is_down_makes_503(client: Client, db: None, part: str) -> None:
     if part != "worker":
         heartbeat.start_worker(name="w:1", model_version="1", engine="x")
-    with mock.patch.object(metrics.queue, "ping", return_value=part != "redis"):
+    with mock.patch.object(queue, "ping", return_value=part != "redis"):
         answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["parts"][part] != "ok"
