@@ -21,13 +21,15 @@ from tests.corpus.dicom_writer import (
     encapsulated,
     film,
     item,
+    meta,
     pixel_data,
 )
-from tests.corpus.drawing import HEIGHT, film_pixels
+from tests.corpus.drawing import HEIGHT, WIDTH, film_pixels
 from tests.corpus.specimen import Specimen
 
 XSS = '"><script>alert(1)</script>'
 ROWS, COLUMNS = 0x00280010, 0x00280011
+ODD_SIZE = {ROWS: ("US", 201), COLUMNS: ("US", 199)}
 DELIMITERS = item(tag=0xFFFEE00D) + item(tag=0xFFFEE0DD)
 
 Row = tuple[str, bytes, str, str]
@@ -59,6 +61,11 @@ def _odd_films() -> Iterator[Row]:
     yield "implicit little endian", film(syntax=IMPLICIT), "", ""
     yield "explicit big endian", film(syntax=BIG_ENDIAN), "", ""
     yield "of 8 bits", film(EIGHT_BITS, pixels=pixel_data(grey, vr="OB")), "", ""
+    yield "of an odd number of bytes", film({**EIGHT_BITS, **ODD_SIZE}, pixels=pixel_data(grey[: 201 * 199], vr="OB")), "", ""
+    subsampled = np.stack([film_pixels().ravel(), np.full(WIDTH * HEIGHT, 128)], 1).astype(np.uint8)
+    ybr = {**EIGHT_BITS, 0x00280002: ("US", 3), 0x00280004: ("CS", "YBR_FULL_422"), 0x00280006: ("US", 0)}
+    yield "of subsampled colour", film(ybr, pixels=pixel_data(_pair_up(subsampled), vr="OB")), "", ""
+    yield "with a patient ID of 3 MB", film({0x00100020: ("UT", "P" * 3_000_000)}), "", ""
     yield "monochrome1", film({0x00280004: ("CS", "MONOCHROME1")}, pixels=pixel_data(inverted)), "", ""
     yield "of signed values", film({0x00280103: ("US", 1)}, pixels=pixel_data(signed)), "", ""
     yield "with a tiff preamble", film(preamble=b"II*\0\x08\0\0\0"), "", ""
@@ -77,6 +84,12 @@ def _odd_films() -> Iterator[Row]:
     yield "with an icon in fragments", film_with(b"", after=icon(encapsulated(codestreams.jpeg()))), "", ""
     yield "with padding after its pixels", film(pixels=pixel_data() + element(0xFFFCFFFC, "OB", bytes(100))), "", ""
     yield "with html after its pixels", film() + b"<html><script>alert(1)</script>", "", ""
+
+
+def _pair_up(luma_and_chroma: np.ndarray) -> bytes:
+    """(pixels, 2) -> Y1 Y2 Cb Cr for each pair of pixels (PS3.3 section C.7.6.3.1.2)."""
+    pairs = luma_and_chroma.reshape(-1, 2, 2)
+    return np.stack([pairs[:, 0, 0], pairs[:, 1, 0], pairs[:, 0, 1], pairs[:, 1, 1]], 1).tobytes()
 
 
 def film_with(elements: bytes, *, after: bytes = b"", syntax: str = EXPLICIT) -> bytes:
@@ -132,6 +145,15 @@ def _not_quite_dicom() -> Iterator[Row]:
     yield "with its program late in the preamble", film(preamble=bytes(60) + b"PE\0\0"), "UNSAFE_PREAMBLE", ""
     yield "behind a jpeg's magic", film(preamble=b"\xff\xd8\xff\xe0\0\x10JFIF"), "UNSAFE_PREAMBLE", ""
     yield "without a transfer syntax", dicom_file(data_set() + pixel_data(), syntax=None), "MALFORMED_DICOM", ""
+    twice = meta(IMPLICIT) + element(0x00020010, "UI", EXPLICIT)
+    yield "of two transfer syntaxes", bytes(128) + b"DICM" + twice + data_set() + pixel_data(), "MALFORMED_DICOM", ""
+    late = b"".join(element(0x00020100 + index, "OB", b"") for index in range(100)) + meta()
+    yield (
+        "with its transfer syntax after 100 elements",
+        bytes(128) + b"DICM" + late + data_set() + pixel_data(),
+        "MALFORMED_DICOM",
+        "",
+    )
     for name, syntax in (("unknown", "1.2.3.4.5"), ("mpeg-2", "1.2.840.10008.1.2.4.100"), ("nonsense", "\x1b]0;")):
         yield (
             f"of {name} transfer syntax",
@@ -151,8 +173,10 @@ def _bad_headers() -> Iterator[Row]:
     for name, tag in (("rows", ROWS), ("columns", COLUMNS), ("bits", 0x00280100), ("photometric interpretation", 0x00280004)):
         yield f"without {name}", film({tag: None}), "MALFORMED_DICOM", ""
     yield "of no rows", film({ROWS: ("US", 0)}, pixels=pixel_data(b"")), "MALFORMED_DICOM", ""
-    yield "with rows of 32 bits", film({ROWS: ("UL", struct.pack("<I", 2**31 - 1))}), "MALFORMED_DICOM", ""
-    yield "of 64 bits", film({0x00280100: ("US", 64)}), "MALFORMED_DICOM", ""
+    yield "with rows of 32 bits", film({ROWS: ("UL", struct.pack("<I", HEIGHT))}), "MALFORMED_DICOM", ""
+    yield "with two numbers of rows", film({ROWS: ("US", struct.pack("<HH", HEIGHT, 5))}), "MALFORMED_DICOM", ""
+    yield "with pixels of unknown VR", film(pixels=pixel_data(vr="UN")), "MALFORMED_DICOM", ""
+    yield "of 64 bits", film({0x00280100: ("US", 64)}, pixels=pixel_data(bytes(8 * WIDTH * HEIGHT))), "MALFORMED_DICOM", ""
     yield "of 24 bits stored in 16", film({0x00280101: ("US", 24)}), "MALFORMED_DICOM", ""
     yield "monochrome of three samples", film({0x00280002: ("US", 3)}), "MALFORMED_DICOM", ""
     yield "of unknown photometric interpretation", film({0x00280004: ("CS", "HSV")}), "MALFORMED_DICOM", ""
@@ -167,6 +191,8 @@ def _bad_headers() -> Iterator[Row]:
     )
     yield "without fragments", film(EIGHT_BITS, syntax=codestreams.JPEG, pixels=encapsulated()), "MALFORMED_DICOM", ""
     yield "compressed without fragments' structure", film(syntax=codestreams.JPEG, pixels=pixel_data()), "MALFORMED_DICOM", ""
+    items = element(0x7FE00010, "OB", item() + item(codestreams.jpeg()) + item(tag=0xFFFEE0DD))
+    yield "with fragments of a stated length", film(EIGHT_BITS, syntax=codestreams.JPEG, pixels=items), "MALFORMED_DICOM", ""
     yield "uncompressed in fragments", film(pixels=encapsulated(bytes(400))), "MALFORMED_DICOM", ""
 
 
@@ -202,6 +228,8 @@ def _lies() -> Iterator[Row]:
         "MALFORMED_DICOM",
         "",
     )
+    stream = encapsulated(codestreams.jpeg_ls())
+    yield "jpeg-ls of 12 bits in 8", film(EIGHT_BITS, syntax=codestreams.JPEG_LS, pixels=stream), "MALFORMED_DICOM", ""
     garbage = b"\xff\x4f\xff\x51" + bytes(range(256)) * 4
     yield "jpeg 2000 of garbage", film(syntax=codestreams.JPEG_2000, pixels=encapsulated(garbage)), "MALFORMED_DICOM", ""
     torn = codestreams.jpeg_2000()[:200]
@@ -234,7 +262,7 @@ def _attacks() -> Iterator[Row]:
     yield "with a text claiming 2 GB", film_with(element(0x00081140, "UT", b"x", length=2**31)), "MALFORMED_DICOM", ""
     yield (
         "of 100,000 empty fragments",
-        (film(EIGHT_BITS, syntax=codestreams.JPEG, pixels=encapsulated(*[b""] * 100_000))),
+        (film(EIGHT_BITS, syntax=codestreams.JPEG, pixels=encapsulated(codestreams.jpeg(), *[b""] * 100_000))),
         "MALFORMED_DICOM",
         "",
     )
