@@ -1,0 +1,196 @@
+"""The pipeline around the model: neighbours unharmed, transient errors wait, pictures follow. The model is a stub here."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, cast
+from unittest import mock
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+from pytest_django import Settings
+
+from accounts.models import User
+from diagnostics import storage
+from diagnostics.exceptions import StorageUnavailableError
+from diagnostics.models import Case, Patient, Prediction
+from diagnostics.pipeline import Pipeline
+from diagnostics.services import analysis, inference
+from mlmodel import api
+from tests.diagnostics.cases import make_case
+from tests.diagnostics.stub_model import CRASHES_THE_ENGINE, UNREADABLE, StubPredictor, probability_of
+from tests.servers import wait_until
+
+
+@pytest.fixture
+def stub() -> StubPredictor:
+    return StubPredictor()
+
+
+@pytest.fixture
+def model(stub: StubPredictor) -> Any:
+    return cast("Any", stub)
+
+
+class SameThread(ThreadPoolExecutor):
+    """Django's test transaction belongs to one thread, so here the work is done in it."""
+
+    def map(self, fn: Callable[..., Any], *iterables: Any, **_: Any) -> Iterator[Any]:
+        return map(fn, *iterables)
+
+
+EXECUTOR = SameThread(1)
+
+
+def stored(doctor: User, content: bytes, **columns: Any) -> Case:
+    """A case whose film is there before its row, as in the portal."""
+    case_id = uuid4()
+    storage.save_derived(storage.original_key(case_id), content)
+    return make_case(doctor, id=case_id, sha256=hashlib.sha256(content).hexdigest(), **columns)
+
+
+def run_batch(model: Any) -> None:
+    cases = analysis.claim_cases(worker="w:1", limit=8)
+    batch = inference.read_batch(cases=cases, predictor=model, executor=EXECUTOR)
+    inference.infer_batch(batch=batch, predictor=model)
+    inference.store_batch(batch=batch, executor=EXECUTOR)
+
+
+def state_of(case: Case) -> tuple[str, str]:
+    row = Case.objects.get(pk=case.pk)
+    return row.state, row.refusal_code or row.failure_code
+
+
+def test_a_batch_is_one_forward_pass_and_every_case_gets_its_own_result(doctor: User, stub: StubPredictor, model: Any) -> None:
+    cases = [stored(doctor, bytes([n])) for n in range(5)]
+    run_batch(model)
+    assert stub.batches == [5]
+    for n, case in enumerate(cases):
+        assert Prediction.objects.get(case=case).probability == probability_of(bytes([n]))
+
+
+def test_an_unreadable_film_is_refused_and_its_neighbours_are_done(doctor: User, model: Any) -> None:
+    good, bad, also_good = (stored(doctor, content) for content in (b"a", UNREADABLE, b"b"))
+    run_batch(model)
+    assert [state_of(case) for case in (good, bad, also_good)] == [("done", ""), ("refused", "UNREADABLE"), ("done", "")]
+
+
+def test_a_film_that_fails_the_engine_fails_alone(doctor: User, stub: StubPredictor, model: Any) -> None:
+    good, bad = stored(doctor, b"a"), stored(doctor, CRASHES_THE_ENGINE)
+    run_batch(model)
+    assert state_of(good) == ("done", "")
+    assert state_of(bad) == ("queued", "")
+    for _ in range(2):
+        run_batch(model)
+    assert state_of(bad) == ("failed", "INTERNAL")
+    assert stub.batches[:3] == [2, 1, 1]
+
+
+def test_a_damaged_film_fails_with_its_code(doctor: User, model: Any, tmp_path: Path) -> None:
+    case = stored(doctor, b"a")
+    (tmp_path / "media" / case.original_key).write_bytes(b"b")
+    run_batch(model)
+    assert state_of(case) == ("failed", "FILM_DAMAGED")
+
+
+def test_with_storage_down_the_case_waits(doctor: User, model: Any) -> None:
+    case = stored(doctor, b"a")
+    with mock.patch.object(storage, "read_film", side_effect=StorageUnavailableError("down")):
+        run_batch(model)
+    assert state_of(case) == ("queued", "")
+    run_batch(model)
+    assert state_of(case) == ("done", "")
+
+
+def test_a_heatmap_that_cannot_be_stored_leaves_no_result_without_picture(doctor: User, model: Any) -> None:
+    case = stored(doctor, b"a")
+    with mock.patch.object(storage, "save_derived", side_effect=StorageUnavailableError("full")):
+        run_batch(model)
+    assert state_of(case) == ("queued", "")
+    assert not Prediction.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("years", "expected"),
+    [(0.5, "refused"), (1.1, "done"), (5.9, "done"), (6.1, "refused"), (61, "refused")],
+)
+def test_the_patients_age_is_held_against_the_intended_use(doctor: User, model: Any, years: float, expected: str) -> None:
+    birth_date: date = (timezone.now() - timedelta(days=years * 365.25)).date()
+    patient = Patient.objects.create(hospital=doctor.hospital, record_number="MRN-7", birth_date=birth_date)
+    case = stored(doctor, b"a", patient=patient)
+    run_batch(model)
+    assert state_of(case)[0] == expected
+    assert state_of(case)[1] == ("AGE_OUT_OF_RANGE" if expected == "refused" else "")
+
+
+def test_the_picture_is_drawn_after_the_result(doctor: User, model: Any) -> None:
+    case = stored(doctor, b"a")
+    run_batch(model)
+    assert not Case.objects.get(pk=case.pk).is_settled
+    assert inference.draw_displays(limit=2, predictor=model, executor=EXECUTOR) == 1
+    assert Case.objects.get(pk=case.pk).is_settled
+    assert storage.read_film(storage.display_key(case.pk)) == b"png of a"
+    assert inference.draw_displays(limit=2, predictor=model, executor=EXECUTOR) == 0
+
+
+def test_a_picture_that_cannot_be_drawn_is_not_tried_for_ever(doctor: User, model: Any) -> None:
+    case = stored(doctor, UNREADABLE, state="refused", display="pending")
+    assert inference.draw_displays(limit=2, predictor=model, executor=EXECUTOR) == 1
+    assert Case.objects.get(pk=case.pk).display == "unavailable"
+
+
+@pytest.fixture
+def pipeline(model: Any, settings: Settings, transactional_db: None) -> Iterator[Pipeline]:
+    settings.WORKER_POLL_SECONDS = 0.05
+    running = Pipeline(predictor=model, name="pipeline:1")
+    running.start()
+    yield running
+    running.stop()
+    connection.close()
+
+
+def all_final() -> bool:
+    return not Case.objects.exclude(pk__in=Case.objects.final()).exists()
+
+
+def test_the_pipeline_finds_cases_without_any_call(pipeline: Pipeline, doctor: User) -> None:
+    for n in range(20):
+        stored(doctor, bytes([n]))
+    wait_until(all_final, "the analysis of 20 cases", seconds=20)
+    assert Prediction.objects.count() == 20
+
+
+def test_a_database_that_goes_away_for_a_moment_costs_no_case(pipeline: Pipeline, doctor: User) -> None:
+    real = analysis.store_results
+    failures = iter([OperationalError("server closed the connection"), None])
+
+    def fail_once(**given: Any) -> int:
+        error = next(failures, None)
+        if error:
+            raise error
+        return real(**given)
+
+    with mock.patch.object(analysis, "store_results", side_effect=fail_once):
+        stored(doctor, b"a")
+        wait_until(all_final, "the analysis", seconds=20)
+    assert Prediction.objects.count() == 1
+
+
+def test_decoding_children_that_cannot_start_send_the_case_back(pipeline: Pipeline, doctor: User, stub: StubPredictor) -> None:
+    with mock.patch.object(StubPredictor, "decode", side_effect=api.DecoderUnavailableError("no memory")):
+        case = stored(doctor, b"a")
+        wait_until(lambda: Case.objects.get(pk=case.pk).attempt == 1, "the first try", seconds=20)
+    wait_until(all_final, "the analysis", seconds=20)
+    assert state_of(case) == ("done", "")
+
+
+def test_a_polite_stop_finishes_what_is_in_hand(pipeline: Pipeline, doctor: User) -> None:
+    for n in range(30):
+        stored(doctor, bytes([n]))
+    wait_until(Prediction.objects.exists, "the first result", seconds=20)
+    pipeline.stop()
+    assert not Case.objects.filter(state="processing").exists()
