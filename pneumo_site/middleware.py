@@ -9,6 +9,7 @@ from django.shortcuts import render
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 FORM_ALLOWANCE = 1024 * 1024  # bytes of a multipart request that are not the file
+UNAVAILABLE_MESSAGE = "The server's disk does not take the film. Nothing was saved; please send it again later."
 TOO_LARGE_MESSAGE = "The upload is larger than {limit} MB, the most this portal accepts."
 
 
@@ -25,13 +26,17 @@ def private_responses(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-def limit_request_size(get_response: GetResponse) -> GetResponse:
-    """413 before a body that is too large is read. A plain form may carry several films, each within the limit."""
+def guard_uploads(get_response: GetResponse) -> GetResponse:
+    """413 before a body that is too large is read, and 503 for one that the disk did not take.
+
+    A plain form may carry several films, each within the limit.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         if content_length(request) > settings.UPLOAD_MAX_BYTES * files_allowed(request) + FORM_ALLOWANCE:
             return too_large(request)
-        return get_response(request)
+        response = get_response(request)
+        return unavailable(request) if getattr(request, "spool_failed", False) else response
 
     return middleware
 
@@ -53,7 +58,15 @@ def wants_json(request: HttpRequest) -> bool:
 
 
 def too_large(request: HttpRequest) -> HttpResponseBase:
-    message = TOO_LARGE_MESSAGE.format(limit=settings.UPLOAD_MAX_BYTES // (1024 * 1024))
+    return answer(request, 413, "TOO_LARGE", TOO_LARGE_MESSAGE.format(limit=settings.UPLOAD_MAX_BYTES // (1024 * 1024)))
+
+
+def unavailable(request: HttpRequest) -> HttpResponseBase:
+    return answer(request, 503, "STORAGE_UNAVAILABLE", UNAVAILABLE_MESSAGE)
+
+
+def answer(request: HttpRequest, status: int, code: str, message: str) -> HttpResponseBase:
+    """A coded answer for programs and scripts, a page for people."""
     if wants_json(request):
-        return JsonResponse({"code": "TOO_LARGE", "message": message}, status=413)
-    return render(request, "413.html", {"message": message}, status=413)
+        return JsonResponse({"code": code, "message": message}, status=status)
+    return render(request, f"{status}.html", {"message": message}, status=status)
