@@ -174,6 +174,7 @@ def _bad_headers() -> Iterator[Row]:
         yield f"without {name}", film({tag: None}), "MALFORMED_DICOM", ""
     yield "of no rows", film({ROWS: ("US", 0)}, pixels=pixel_data(b"")), "MALFORMED_DICOM", ""
     yield "with rows of 32 bits", film({ROWS: ("UL", struct.pack("<I", HEIGHT))}), "MALFORMED_DICOM", ""
+    yield "with signed rows", film({ROWS: ("SS", HEIGHT)}), "MALFORMED_DICOM", ""
     yield "with two numbers of rows", film({ROWS: ("US", struct.pack("<HH", HEIGHT, 5))}), "MALFORMED_DICOM", ""
     yield "with pixels of unknown VR", film(pixels=pixel_data(vr="UN")), "MALFORMED_DICOM", ""
     yield "of 64 bits", film({0x00280100: ("US", 64)}, pixels=pixel_data(bytes(8 * WIDTH * HEIGHT))), "MALFORMED_DICOM", ""
