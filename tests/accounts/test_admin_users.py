@@ -102,10 +102,19 @@ def test_deactivation_ends_sessions_and_tokens_at_once(as_admin: Client, as_doct
     assert authenticate_api_token(token=token) is None
 
 
-def test_an_ended_session_does_not_come_back_with_the_user(as_admin: Client, as_doctor: Client, doctor: User) -> None:
-    act(as_admin, "deactivate", doctor)
+def test_an_ended_session_and_token_do_not_come_back_with_the_user(as_admin: Client, as_doctor: Client, doctor: User) -> None:
+    _, token = create_api_token(user=doctor)
+    change(as_admin, doctor, is_active=False)
     change(as_admin, doctor, is_active="on")
     assert doctor.is_active
+    assert not is_logged_in(as_doctor)
+    assert authenticate_api_token(token=token) is None
+
+
+def test_the_action_deactivates_like_the_form(as_admin: Client, as_doctor: Client, doctor: User) -> None:
+    act(as_admin, "deactivate", doctor)
+    assert not doctor.is_active
+    User.objects.filter(pk=doctor.pk).update(is_active=True)
     assert not is_logged_in(as_doctor)
 
 

@@ -41,7 +41,15 @@ def test_json_names_token_user_and_expiry(doctor: User) -> None:
     assert datetime.fromisoformat(answer["expires_at"]) > timezone.now()
 
 
-@pytest.mark.parametrize("args", [("nobody@nowhere.example",), ("doctor@riverside.example", "--days", "0")])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("nobody@nowhere.example",),
+        ("doctor@riverside.example", "--days", "0"),
+        ("doctor@riverside.example", "--days", "soon"),
+        ("doctor@riverside.example", "--days", "99999999999"),
+    ],
+)
 def test_bad_input_is_a_one_line_error_and_makes_nothing(doctor: User, args: tuple[str, ...]) -> None:
     with pytest.raises(CommandError) as caught:
         run(*args)

@@ -17,15 +17,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", help="the e-mail address of the user whom the token stands for")
-        parser.add_argument("--days", type=int, default=90, help="how long the token lives (default: 90)")
+        parser.add_argument("--days", default="90", help="how long the token lives (default: 90)")
         parser.add_argument("--json", action="store_true", help="print token, e-mail and expiry as one JSON object")
 
-    def handle(self, *, email: str, days: int, **options: Any) -> None:
+    def handle(self, *, email: str, days: str | int, **options: Any) -> None:
         user = User.objects.filter(email=email.lower()).first()
         if user is None:
             raise CommandError(f"There is no user with the e-mail address {email}.")
         try:
-            row, token = create_api_token(user=user, days=days)
+            row, token = create_api_token(user=user, days=whole_days(days))
         except ValueError as error:
             raise CommandError(str(error)) from error
         expires = row.expires_at.isoformat(timespec="seconds")
@@ -33,4 +33,12 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"token": token, "email": user.email, "expires_at": expires}))
             return
         self.stdout.write(token)
-        self.stderr.write(f"Token of {user.email}, valid until {expires}. It is not shown again.")
+        self.stderr.write(f"Token of {user.email}, valid until {expires}. It is not shown again.", self.style.SUCCESS)
+
+
+def whole_days(text: str | int) -> int:
+    """Read here and not by argparse, whose complaint is several lines of usage."""
+    try:
+        return int(text)
+    except ValueError:
+        raise CommandError(f"--days is a whole number. Received: {text}") from None
