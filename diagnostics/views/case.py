@@ -14,6 +14,7 @@ from diagnostics.forms import ReviewForm
 from diagnostics.models import Case
 from diagnostics.services.reviews import record_review
 from diagnostics.services.viewing import mark_viewed
+from diagnostics.views.fragments import is_htmx
 from diagnostics.views.screen import Screen, blank_review
 
 NOT_READY = "The case has changed meanwhile. Read the page again before you sign."
@@ -52,7 +53,7 @@ def review(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     form = ReviewForm(request.POST, prediction=found.prediction)
     if not form.is_valid() or not _record(request, found, form):
         return _review_answer(request, found, form, status=422)
-    if not getattr(request, "htmx", False):
+    if not is_htmx(request):
         messages.success(request, "The review is signed." if form.cleaned_data["sign"] else "The draft is saved.")
         return HttpResponseRedirect(found.get_absolute_url())
     return _review_answer(request, found := _fetch(request, pk), blank_review(found, request.user), status=200)
@@ -70,7 +71,7 @@ def _record(request: HttpRequest, found: Case, form: ReviewForm) -> bool:
 
 def _review_answer(request: HttpRequest, found: Case, form: ReviewForm, *, status: int) -> HttpResponse:
     context = Screen(found, request.user, review_form=form).context()
-    template = "diagnostics/_review_answer.html" if getattr(request, "htmx", False) else "diagnostics/case.html"
+    template = "diagnostics/_review_answer.html" if is_htmx(request) else "diagnostics/case.html"
     return render(request, template, context, status=status)
 
 

@@ -2,12 +2,13 @@
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
-from django_htmx.middleware import HtmxDetails
 
 from accounts.permissions import requires, sees_cases
 from diagnostics.forms import WorklistFilter
 from diagnostics.models import Case
+from diagnostics.views.fragments import is_htmx
 from diagnostics.views.pagination import read_page
 from diagnostics.views.studies import group_by_study
 
@@ -29,8 +30,10 @@ def worklist(request: HttpRequest) -> HttpResponse:
         "next_query": _query_with(request.GET, page.next_cursor),
         "first_query": _query_with(request.GET, ""),
     }
-    swaps = isinstance(details := getattr(request, "htmx", None), HtmxDetails) and bool(details) and not details.boosted
-    return render(request, "diagnostics/_worklist_results.html" if swaps else "diagnostics/worklist.html", context)
+    template = "diagnostics/_worklist_results.html" if is_htmx(request) else "diagnostics/worklist.html"
+    answer = render(request, template, context)
+    patch_vary_headers(answer, ["HX-Request"])
+    return answer
 
 
 def _query_with(current: QueryDict, cursor: str) -> str:
