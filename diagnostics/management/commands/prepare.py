@@ -1,3 +1,4 @@
+import logging
 import socket
 from typing import Any
 
@@ -23,6 +24,8 @@ class Command(BaseCommand):
         call_command("createcachetable", verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
         if options["demo"] and settings.EMBEDDED:
+            # Redis is not up yet, and the worker will find the films by looking.
+            logging.getLogger("diagnostics.queue").setLevel(logging.ERROR)
             call_command("seed_demo", stdout=self.stdout)
 
     def _check_port(self, port: int) -> None:
