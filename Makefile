@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 
 run: setup ## the whole portal on http://127.0.0.1:$(PORT)
 	@python manage.py prepare --demo --port $(PORT)
-	@echo "Portal: http://127.0.0.1:$(PORT)   (Ctrl-C ends it)"
+	@echo "Portal: http://127.0.0.1:$(PORT)   (passkeys want a name: http://localhost:$(PORT); Ctrl-C ends it)"
 	@PORTAL_PORT=$(PORT) exec honcho start
 
 setup: .venv/.installed ## the virtual environment and what the portal needs

@@ -129,7 +129,10 @@ def _draw(film: DemoFilm, seed: int, birth_date: date) -> tuple[bytes, str]:
     picture = phantom.draw_film(seed=seed, opacity=opacity)
     if film.format == "DICOM":
         tags = phantom.FilmTags(
-            patient_id=film.record_number, patient_name=film.name.replace(", ", "^"), patient_birth_date=f"{birth_date:%Y%m%d}"
+            patient_id=film.record_number,
+            accession_number=f"DEMO-A{seed + 1:03}",
+            patient_name=film.name.replace(", ", "^"),
+            patient_birth_date=f"{birth_date:%Y%m%d}",
         )
         return phantom.encode_dicom(picture, tags), "dcm"
     if film.format.startswith("PNG"):
