@@ -50,13 +50,21 @@ class ReviewInline(RecordMixin, admin.TabularInline):
 
 @admin.register(Case)
 class CaseAdmin(RecordMixin, HospitalScopedAdmin):
-    list_display = ["id", "state", "patient", "file_name", "uploader", "created_at", "attempt", "refusal_code", "failure_code"]
+    list_display = ["short_id", "state", "code", "patient", "file_name", "uploader", "created_at", "attempt"]
     list_filter = ["state", "format", "refusal_code", "failure_code", "created_at", "hospital"]
     search_fields = ["=id", "accession_number", "file_name", "patient__record_number", "patient__name", "uploader__email"]
     date_hierarchy = "created_at"
     list_select_related = ["patient", "uploader", "hospital"]
     inlines = [PredictionInline, ReviewInline]
     actions = ["requeue", "cancel"]
+
+    @admin.display(description="case", ordering="id")
+    def short_id(self, case: Case) -> str:
+        return str(case.pk)[:8]
+
+    @admin.display(description="refusal or failure")
+    def code(self, case: Case) -> str:
+        return case.refusal_code or case.failure_code
 
     @admin.action(description="Analyse again (failed and refused cases)", permissions=["manage"])
     def requeue(self, request: HttpRequest, queryset: QuerySet[Case]) -> None:

@@ -99,9 +99,10 @@ class Pipeline:
         connection.close()
 
     def _read_next(self) -> bool:
+        self._draw(opened_only=True)
         cases = analysis.claim_cases(worker=self.name, limit=settings.WORKER_BATCH_SIZE)
         if not cases:
-            return self._draw_next()
+            return self._draw(opened_only=False)
         self._take(cases)
         try:
             batch = inference.read_batch(cases=cases, predictor=self._predictor, executor=self._io)
@@ -115,9 +116,11 @@ class Pipeline:
         self._to_infer.put(batch)
         return True
 
-    def _draw_next(self) -> bool:
-        """Nothing waits for analysis: draw the pictures of films that are through."""
-        return bool(inference.draw_displays(limit=settings.WORKER_DECODERS, predictor=self._predictor, executor=self._io))
+    def _draw(self, *, opened_only: bool) -> bool:
+        """Pictures of films that are through: of those on a screen at once, of the others when nothing waits for analysis."""
+        limit = settings.WORKER_DECODERS
+        drawn = inference.draw_displays(limit=limit, predictor=self._predictor, executor=self._io, opened_only=opened_only)
+        return bool(drawn)
 
     def _infer_stage(self) -> None:
         while (batch := self._to_infer.get()) is not None:

@@ -50,6 +50,10 @@ class CaseQuerySet(models.QuerySet["Case"]):
         """Analysed films whose picture for the browser is still to be drawn, newest first: somebody looks at those."""
         return self.filter(display="pending", state__in=["done", "refused"]).order_by("-finished_at")
 
+    def opened(self) -> "CaseQuerySet":
+        """Results that a clinician has opened."""
+        return self.filter(first_viewed_at__isnull=False)
+
     def unread(self) -> "CaseQuerySet":
         """Results that no clinician has opened yet."""
         return self.final().filter(first_viewed_at__isnull=True)

@@ -128,9 +128,13 @@ def _save_heatmap(item: tuple[str, bytes]) -> tuple[str, bool]:
     return key, True
 
 
-def draw_displays(*, limit: int, predictor: "Predictor", executor: Executor) -> int:
-    """Draw the browser's picture for the latest analysed films; returns how many were settled."""
-    cases = Case.objects.without_display()[:limit]
+def draw_displays(*, limit: int, predictor: "Predictor", executor: Executor, opened_only: bool = False) -> int:
+    """Draw the browser's picture for the latest analysed films; returns how many were settled.
+
+    `opened_only` takes those that somebody has on the screen already: they do not wait for the queue to empty.
+    """
+    pending = Case.objects.without_display()
+    cases = (pending.opened() if opened_only else pending)[:limit]
     return sum(executor.map(lambda case: _draw_display(case, predictor), cases))
 
 

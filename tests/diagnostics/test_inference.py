@@ -137,6 +137,13 @@ def test_the_picture_is_drawn_after_the_result(doctor: User, model: Any) -> None
     assert inference.draw_displays(limit=2, predictor=model, executor=EXECUTOR) == 0
 
 
+def test_a_picture_that_somebody_waits_for_is_drawn_before_the_others(doctor: User, model: Any) -> None:
+    opened = stored(doctor, b"a", state="done", display="pending", first_viewed_at=timezone.now())
+    stored(doctor, b"b", state="done", display="pending")
+    assert inference.draw_displays(limit=2, predictor=model, executor=EXECUTOR, opened_only=True) == 1
+    assert Case.objects.get(display="ready") == opened
+
+
 def test_a_picture_that_cannot_be_drawn_is_not_tried_for_ever(doctor: User, model: Any) -> None:
     case = stored(doctor, UNREADABLE, state="refused", display="pending")
     assert inference.draw_displays(limit=2, predictor=model, executor=EXECUTOR) == 1

@@ -39,7 +39,7 @@ def test_what_the_plain_rqworker_command_passes_is_overridden(redis: Redis) -> N
         ["analysis"], connection=redis, worker_ttl=420, serializer="rq.serializers.DefaultSerializer", job_class=Job
     )
     assert (listener.worker_ttl, listener.job_class) == (worker.WORKER_TTL, AnalysisJob)
-    assert listener.serializer.__name__ == "JSONSerializer"
+    assert listener.serializer is JSONSerializer
     assert listener.log_job_description is False
 
 
