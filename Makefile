@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: run setup setup-dev packages test lint bench lock clean
+.PHONY: run setup setup-dev packages test lint audit bench lock clean
 
 run: setup ## the whole portal on http://127.0.0.1:$(PORT)
 	@python manage.py prepare --demo --port $(PORT)
@@ -41,6 +41,8 @@ lint: setup-dev ## every check that needs no running portal
 	@djlint templates --check --lint --quiet
 	@shellcheck tests/install-packages.sh .ci/run
 	@python manage.py makemigrations --check --dry-run --settings tests.settings
+
+audit: setup-dev ## known vulnerabilities of what is pinned; asks the advisory database, so it needs the internet
 	@pip-audit --require-hashes --disable-pip -r requirements.txt --progress-spinner off
 
 bench: setup-dev packages ## benchmarks: a table, and JSON under build/
