@@ -32,6 +32,7 @@ RETRY_SECONDS = 1.0
 STORE_TRIES = 20
 RECONCILE_SECONDS = 10
 IO_THREADS = 4
+LOOK_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Pipeline:
         self.stopping = threading.Event()
         self._predictor = predictor
         self._wake = threading.Event()
-        self._lock = threading.Lock()
+        self._hands = threading.Condition()
         self._in_hand: dict[UUID, Case] = {}
         self._to_infer: Queue[Batch | None] = Queue(maxsize=1)
         self._to_store: Queue[Batch | None] = Queue(maxsize=2)
@@ -66,10 +67,9 @@ class Pipeline:
     def wait_for(self, case_id: UUID, *, seconds: float) -> None:
         """Return when the case has left the queue and the hands of this worker, or after that time."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end and not self.stopping.is_set():
-            if not self._is_pending(case_id):
-                return
-            self.stopping.wait(0.02)
+        while time.monotonic() < end and not self.stopping.is_set() and self._is_pending(case_id):
+            with self._hands:
+                self._hands.wait(LOOK_SECONDS)
 
     def stop(self) -> None:
         """Finish what is in hand, give back nothing half-done, and say goodbye."""
@@ -82,7 +82,7 @@ class Pipeline:
         heartbeat.stop_worker(name=self.name)
 
     def _is_pending(self, case_id: UUID) -> bool:
-        with self._lock:
+        with self._hands:
             if case_id in self._in_hand:
                 return True
         return Case.objects.filter(pk=case_id, state=Case.State.QUEUED).exists()
@@ -158,14 +158,15 @@ class Pipeline:
     # What is in hand, and the signs of life
 
     def _take(self, cases: list[Case]) -> None:
-        with self._lock:
+        with self._hands:
             self._in_hand.update((case.pk, case) for case in cases)
         self._show_progress()
 
     def _put_down(self, cases: list[Case]) -> None:
-        with self._lock:
+        with self._hands:
             for case in cases:
                 self._in_hand.pop(case.pk, None)
+            self._hands.notify_all()
         self._show_progress()
 
     def _show_progress(self) -> None:
@@ -174,7 +175,7 @@ class Pipeline:
         It ends the process, with every thread's traceback in the log, even if native code holds the interpreter for ever;
         the supervisor starts a new one, and the leases bring the cases back.
         """
-        with self._lock:
+        with self._hands:
             if self._in_hand:
                 faulthandler.dump_traceback_later(settings.WORKER_STALL_SECONDS, exit=True)
             else:
@@ -190,7 +191,7 @@ class Pipeline:
         connection.close()
 
     def _beat(self) -> bool:
-        with self._lock:
+        with self._hands:
             cases = list(self._in_hand.values())
         heartbeat.beat(name=self.name)
         analysis.renew_leases(cases=cases)
