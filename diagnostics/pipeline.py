@@ -32,7 +32,7 @@ RETRY_SECONDS = 1.0
 STORE_TRIES = 20
 RECONCILE_SECONDS = 10
 IO_THREADS = 4
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +67,11 @@ class Pipeline:
     def wait_for(self, case_id: UUID, *, seconds: float) -> None:
         """Return when the case has left the queue and the hands of this worker, or after that time."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end and not self.stopping.is_set() and self._is_pending(case_id):
+        while time.monotonic() < end and not self.stopping.wait(LOOK_SECONDS):
             with self._hands:
-                self._hands.wait(LOOK_SECONDS)
+                self._hands.wait_for(lambda: case_id not in self._in_hand, timeout=seconds)
+            if not Case.objects.filter(pk=case_id, state=Case.State.QUEUED).exists():
+                return
 
     def stop(self) -> None:
         """Finish what is in hand, give back nothing half-done, and say goodbye."""
@@ -80,12 +82,6 @@ class Pipeline:
         self._io.shutdown(wait=True, cancel_futures=True)
         faulthandler.cancel_dump_traceback_later()
         heartbeat.stop_worker(name=self.name)
-
-    def _is_pending(self, case_id: UUID) -> bool:
-        with self._hands:
-            if case_id in self._in_hand:
-                return True
-        return Case.objects.filter(pk=case_id, state=Case.State.QUEUED).exists()
 
     # Stages
 
