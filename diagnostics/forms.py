@@ -175,8 +175,8 @@ class ReviewForm(forms.Form):
     verdict = forms.ChoiceField(
         label="The model's result",
         choices=Review.Verdict.choices,
-        required=False,
         widget=forms.RadioSelect(attrs={"class": "form-check-input"}),
+        error_messages={"required": "Say whether you agree with the model."},
     )
     finding = forms.ChoiceField(
         label="Your own finding",
@@ -199,12 +199,6 @@ class ReviewForm(forms.Form):
         self.prediction = prediction
         if prediction is None:
             del self.fields["verdict"]
-
-    def clean_verdict(self) -> str:
-        verdict: str = self.cleaned_data["verdict"]
-        if not verdict:
-            raise forms.ValidationError("Say whether you agree with the model.")
-        return verdict
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

@@ -1,4 +1,4 @@
-"""How results are put into words. Never "normal", never "no pneumonia": the model finds, or finds nothing above its threshold."""
+"""Results in words. Never "normal", never "no pneumonia": the model finds something, or nothing above its threshold."""
 
 from datetime import datetime
 

@@ -53,7 +53,7 @@
 
   // Dragging with the right button, with Shift, or in window mode. Caught on the way down, so that the film stays where it is.
   function dragToWindow(stage, windowLevel, isWindowMode) {
-    let last = null;
+    let start = null;
 
     function wants(event) {
       if (event.button === 2) return true;
@@ -63,19 +63,19 @@
     stage.addEventListener("pointerdown", (event) => {
       if (!wants(event) || event.target.closest("button")) return;
       event.stopPropagation();
-      last = { x: event.clientX, y: event.clientY, id: event.pointerId };
+      start = { x: event.clientX, y: event.clientY, id: event.pointerId, ...windowLevel.state };
       stage.setPointerCapture(event.pointerId);
     }, true);
     stage.addEventListener("pointermove", (event) => {
-      if (!last || event.pointerId !== last.id) return;
+      if (!start || event.pointerId !== start.id) return;
       event.stopPropagation();
-      windowLevel.shift({ width: event.clientX - last.x, level: event.clientY - last.y });
-      last = { x: event.clientX, y: event.clientY, id: last.id };
+      // From where the drag began: summing small steps would sum their rounding
+      windowLevel.set({ width: start.width + event.clientX - start.x, level: start.level + event.clientY - start.y });
     }, true);
     ["pointerup", "pointercancel"].forEach((name) => stage.addEventListener(name, (event) => {
-      if (!last || event.pointerId !== last.id) return;
+      if (!start || event.pointerId !== start.id) return;
       event.stopPropagation();
-      last = null;
+      start = null;
     }, true));
     stage.addEventListener("contextmenu", (event) => event.preventDefault());
   }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import PHONE, Reader
 
@@ -18,7 +18,7 @@ def choose_files(page: Page, *paths: Path) -> None:
     page.set_input_files("input[type=file]", [str(path) for path in paths])
 
 
-def row_of(page: Page, name: str):  # type: ignore[no-untyped-def]
+def row_of(page: Page, name: str) -> Locator:
     return page.locator(".file-row").filter(has_text=name)
 
 
@@ -57,7 +57,7 @@ def look_closer(page: Page) -> None:
     overlay = page.locator(".viewer-overlay")
     expect(overlay).to_be_visible()
     page.get_by_label("Overlay opacity").fill("80")
-    assert overlay.evaluate("node => getComputedStyle(node).opacity") == "0.8"
+    expect(overlay).to_have_css("opacity", "0.8")
     page.get_by_label("Window width").fill("120")
     expect(page.locator("[data-part=width-value]")).to_have_text("120")
     assert page.locator("#film-filter feFuncR").get_attribute("slope") == f"{255 / 120:.6f}"

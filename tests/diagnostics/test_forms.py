@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 
@@ -15,8 +15,9 @@ from tests.diagnostics.cases import make_case, make_prediction
 
 
 def upload_form(*names: str, **data: str) -> UploadForm:
-    files = [SimpleUploadedFile(name, b"bytes") for name in names]
-    return UploadForm(data, MultiValueDict({"file": files}))
+    files: MultiValueDict[str, UploadedFile] = MultiValueDict()
+    files.setlist("file", [SimpleUploadedFile(name, b"bytes") for name in names])
+    return UploadForm(data, files)
 
 
 def test_one_or_many_films_are_taken() -> None:
@@ -31,7 +32,9 @@ def test_no_film_is_a_complaint() -> None:
 
 
 def test_an_empty_file_is_left_to_the_gate() -> None:
-    assert UploadForm({}, MultiValueDict({"file": [SimpleUploadedFile("a.jpg", b"")]})).is_valid()
+    files: MultiValueDict[str, UploadedFile] = MultiValueDict()
+    files.setlist("file", [SimpleUploadedFile("a.jpg", b"")])
+    assert UploadForm({}, files).is_valid()
 
 
 @pytest.mark.parametrize("given", [{"name": "Okafor"}, {"birth_date": "2022-03-04"}, {"sex": "F"}])

@@ -1,9 +1,8 @@
 """A film's bytes: the right type, a safe name, nothing kept where it must not be."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
-from django.http import FileResponse
 from django.test import Client
 from django.urls import reverse
 
@@ -24,9 +23,9 @@ def stored(doctor: User, **columns: object) -> Case:
     return case
 
 
-def fetch(client: Client, name: str, case: Case) -> FileResponse:
+def fetch(client: Client, name: str, case: Case) -> Any:
     answer = client.get(reverse(f"diagnostics:{name}", args=[case.pk]))
-    assert isinstance(answer, FileResponse)
+    assert answer.status_code == 200
     return answer
 
 

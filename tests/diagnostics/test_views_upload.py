@@ -9,9 +9,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
+from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case
-from diagnostics.services import uploads
 from tests.diagnostics.cases import make_prediction
 
 UPLOAD = "/cases/upload/"
@@ -107,7 +107,7 @@ def _storage_down(monkeypatch: pytest.MonkeyPatch) -> None:
     def be_down(*_: object) -> NoReturn:
         raise StorageUnavailableError("down")
 
-    monkeypatch.setattr(uploads.storage, "save_film", be_down)
+    monkeypatch.setattr(storage, "save_film", be_down)
 
 
 @pytest.mark.usefixtures("_storage_down")
