@@ -6,7 +6,20 @@
   const ZOOM_STEP = 1.3;
   const PAN_STEP = 0.08; // of what is visible
   const WINDOW_STEP = 8; // grey values of 256
+  const FAINT = 24; // of 255; less is not seen on a film
   const MOST_ZOOM = 12; // screen pixels per film pixel
+
+  // Whether a heatmap has anything to show: a film without findings stays clear, and a reader must not take that for a fault.
+  function isClear(picture) {
+    const canvas = document.createElement("canvas");
+    canvas.width = picture.naturalWidth;
+    canvas.height = picture.naturalHeight;
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(picture, 0, 0);
+    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    for (let alpha = 3; alpha < data.length; alpha += 4) if (data[alpha] >= FAINT) return false;
+    return true;
+  }
 
   // OpenSeadragon adds a <style> element unless it finds one of its own; the policy on styles forbids it, and viewer.css has the rule.
   function forgoInlineStyle() {
@@ -127,6 +140,7 @@
       const picture = document.createElement("img");
       picture.className = "viewer-overlay";
       picture.alt = "Where the model looked, not where the disease is";
+      picture.addEventListener("load", () => { this.parts["overlay-clear"].hidden = !isClear(picture); });
       picture.src = this.root.dataset.heatmap;
       this.overlay = picture;
       this.setOpacity();

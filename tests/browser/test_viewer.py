@@ -88,6 +88,19 @@ def test_the_overlay_lies_over_the_whole_film_and_no_window_touches_it(page: Pag
     expect(page.get_by_text("Where the model looked, not where the disease is.")).to_be_hidden()
 
 
+@pytest.mark.parametrize(("strength", "is_clear"), [(10, True), (200, False)])
+def test_an_overlay_with_nothing_to_show_says_so(doctor_at: Reader, case_url: str, strength: int, is_clear: bool) -> None:
+    page = doctor_at.page
+    heatmap = io.BytesIO()
+    Image.new("RGBA", (8, 8), (200, 50, 80, strength)).save(heatmap, "PNG")
+    page.route("**/heatmap/", lambda route: route.fulfill(body=heatmap.getvalue(), content_type="image/png"))
+    doctor_at.go(case_url)
+    expect(page.locator("#viewer[data-ready]")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Overlay").click()
+    expect(page.get_by_text("Where the model looked, not where the disease is.")).to_be_visible()
+    expect(page.get_by_text("Nothing on this film stood out to the model.")).to_be_visible(visible=is_clear)
+
+
 @pytest.mark.parametrize(
     ("key", "part", "change"), [("[", "width", -8), ("]", "width", 8), (";", "level", -8), ("'", "level", 8)]
 )
