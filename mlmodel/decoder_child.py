@@ -79,10 +79,9 @@ def decode(image: bytes, size: int, use: IntendedUse) -> tuple[dict[str, Any], b
 def render_display(image: bytes) -> bytes:
     """The film as an 8-bit grey PNG at its own size, without metadata. Raises `RejectedImageError`."""
     from mlmodel.decoding import read_film
-    from mlmodel.headers import inspect_headers
 
     buffer = BytesIO()
-    display = read_film(image, inspect_headers(image)).as_display()
+    display = read_film(image).as_display()
     display.info.clear()  # or Pillow carries over the original's colour profile and comments
     display.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

@@ -5,7 +5,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,15 +20,16 @@ from mlmodel.types import DecodedFilm, DecoderUnavailableError, ImageBytes, Inte
 TIMEOUT_SECONDS = 20.0  # per film, by the clock
 START_SECONDS = 60.0  # a loaded machine is slow to import, not broken
 ROOT = Path(__file__).resolve().parent.parent
+COMMAND = (sys.executable, "-m", "mlmodel.decoder_child")
 
 
 class DecoderPool:
     """`size` persistent children, started when first needed. Every method may be called from several threads at once."""
 
-    def __init__(self, size: int, *, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, size: int, *, timeout: float = TIMEOUT_SECONDS, command: Sequence[str] = COMMAND) -> None:
         if size < 1:
             raise ValueError(f"A pool has at least one child. Received: {size}")
-        self.size, self._timeout = size, timeout
+        self.size, self._timeout, self._command = size, timeout, command
         self._closed = False
         self._places: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(size):
@@ -38,7 +39,7 @@ class DecoderPool:
         """Start every child now. Raises `DecoderUnavailableError`."""
         places = [self._places.get() for _ in range(self.size)]
         try:
-            places = [child or _Child(self._timeout) for child in places]
+            places = [child or _Child(self._command, self._timeout) for child in places]
             for child in places:
                 cast("_Child", child).wait_ready()
         finally:
@@ -57,10 +58,10 @@ class DecoderPool:
     def close(self) -> None:
         """End every child; those at work are ended when their film is done or out of time."""
         self._closed = True
-        for _ in range(self.size):
-            child = self._places.get()
+        for child in [self._places.get() for _ in range(self.size)]:
             if child:
                 child.end()
+            self._places.put(None)  # whoever still waits for a place learns that there is none
 
     def process_ids(self) -> list[int]:
         """Of the children that are idle now."""
@@ -80,7 +81,7 @@ class DecoderPool:
             if self._closed:
                 raise DecoderUnavailableError("The pool is closed.")
             if child is None or not child.is_alive():
-                child = _Child(self._timeout)
+                child = _Child(self._command, self._timeout)
             child.wait_ready()
             yield child
         finally:
@@ -91,11 +92,11 @@ class DecoderPool:
 
 
 class _Child:
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, command: Sequence[str], timeout: float) -> None:
         self._timeout, self._is_ready, self._is_broken = timeout, False, False
         try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlmodel.decoder_child"],
+            self.process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # the libraries quote what they choke on, which may be a patient's name

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mlmodel.codes import rejection
-from mlmodel.headers import MAX_PIXELS
+from mlmodel.headers import MAX_PIXELS, inspect_headers
 from mlmodel.preprocessing import to_uint8
 from mlmodel.types import ImageInfo, IntendedUse, RejectedImageError
 
@@ -68,12 +68,13 @@ class Film:
         return grey if grey.mode == "L" else Image.fromarray(to_uint8(np.asarray(grey)))
 
 
-def read_film(image: bytes, info: ImageInfo) -> Film:
-    """Pixels decoded; `info` is what `inspect_headers` said, which has to come first.
+def read_film(image: bytes, info: ImageInfo | None = None) -> Film:
+    """Headers checked, unless `info` says that they were, then pixels decoded.
 
-    Raises `RejectedImageError`, UNREADABLE where a library gives up; `MemoryError` and `RecursionError` pass, for the process
-    that meets them is not to be trusted with another film.
+    Raises `RejectedImageError` with the code of `inspect_headers`, or UNREADABLE where a library gives up; `MemoryError` and
+    `RecursionError` pass, for the process that meets them is not to be trusted with another film.
     """
+    info = info or inspect_headers(image)
     try:
         if info.format == "DICOM":
             from mlmodel.dicom_pixels import read_dicom

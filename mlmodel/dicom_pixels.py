@@ -12,6 +12,7 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, get_decoder
 
+from mlmodel import extended_jpeg
 from mlmodel.codes import rejection
 from mlmodel.decoding import Pixels, hash_pixels, is_colour
 from mlmodel.headers import MAX_PIXELS
@@ -23,7 +24,7 @@ PLUGINS: dict[str, str] = {
     "1.2.840.10008.1.2.1": "",
     "1.2.840.10008.1.2.2": "",
     "1.2.840.10008.1.2.4.50": "pillow",
-    "1.2.840.10008.1.2.4.51": "gdcm",
+    "1.2.840.10008.1.2.4.51": extended_jpeg.PLUGIN,
     "1.2.840.10008.1.2.4.57": "gdcm",
     "1.2.840.10008.1.2.4.70": "gdcm",
     "1.2.840.10008.1.2.4.80": "pyjpegls",
@@ -35,6 +36,7 @@ PLUGINS: dict[str, str] = {
     "1.2.840.10008.1.2.4.203": "pylibjpeg",
     "1.2.840.10008.1.2.5": "pydicom",
 }
+extended_jpeg.register()
 PERCENTILES = (0.5, 99.5)  # the window of a film that names none
 
 

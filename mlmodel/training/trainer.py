@@ -78,8 +78,8 @@ class Trainer:
         )
         self.model.optimizer.build(self.model.trainable_variables)
         self.averages = [
-            keras.Variable(np.asarray(variable), trainable=False, name=f"average{index}")
-            for index, variable in enumerate(self.model.trainable_variables)
+            keras.Variable(value, trainable=False, name=f"average{index}")
+            for index, value in enumerate(self._values(self.model.trainable_variables))
         ]
         self.best_weights = self._values(self.network.variables)
 
@@ -123,8 +123,8 @@ class Trainer:
         self._save()
 
     def _is_stale(self) -> bool:
-        scores = [entry["validation_auc"] for entry in self.history]
-        return len(scores) > self.recipe.patience and max(scores[-self.recipe.patience :]) < max(scores)
+        scores, patience = [entry["validation_auc"] for entry in self.history], self.recipe.patience
+        return len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
 
     def _save(self) -> None:
         state = {
@@ -156,7 +156,7 @@ class Trainer:
 
     @staticmethod
     def _values(variables: list[Any]) -> list[NDArray[Any]]:
-        return [np.array(variable) for variable in variables]
+        return [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
 
     @staticmethod
     def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:

@@ -1,0 +1,224 @@
+"""Decoding children: a film that kills its decoder harms no other, and no child outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import pytest
+from PIL import Image
+
+from mlmodel.decoder_pool import ROOT, DecoderPool
+from mlmodel.types import DecodedFilm, DecoderUnavailableError, IntendedUse, RejectedImageError
+from tests.mlmodel.films import dicom, draw_12_bits, draw_uint8, encode, jpeg, png
+
+USE = IntendedUse("Children", min_age_years=1, max_age_years=5)
+POISON = b"\xff\xd8\xff poison"
+
+
+def harmed(line: str) -> tuple[str, ...]:
+    """A child in which `line` stands for what a hostile film makes a C library do."""
+    code = f"""
+import ctypes, time
+import mlmodel.decoder_child as child
+perform = child.perform
+def poisoned(head, image):
+    if image == {POISON!r}:
+        {line}
+    return perform(head, image)
+child.perform = poisoned
+child.main()
+"""
+    return sys.executable, "-c", code
+
+
+def read(pool: DecoderPool, image: bytes) -> DecodedFilm:
+    return pool.decode(image, size=64, use=USE)
+
+
+def code_of(pool: DecoderPool, image: bytes) -> str:
+    with pytest.raises(RejectedImageError) as caught:
+        read(pool, image)
+    return caught.value.code
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecoderPool]:
+    pool = DecoderPool(2)
+    yield pool
+    pool.close()
+
+
+def test_a_film_comes_back_as_the_network_reads_it(pool: DecoderPool) -> None:
+    film = read(pool, png(draw_uint8(width=300, height=200)))
+    assert film.model_input.shape == (64, 64)
+    assert film.model_input.dtype == np.uint8
+    assert (film.width, film.height, film.bits, film.age_years) == (300, 200, 8, None)
+    assert len(film.pixel_sha256) == 64
+    assert film.decode_milliseconds > 0
+
+
+def test_refusals_come_back_with_their_code_and_the_child_lives_on(pool: DecoderPool) -> None:
+    pool.start()
+    before = sorted(pool.process_ids())
+    assert code_of(pool, b"") == "EMPTY_FILE"
+    assert code_of(pool, jpeg(draw_uint8())[:2000]) == "UNREADABLE"
+    assert code_of(pool, dicom(draw_12_bits(), ViewPosition="LL")) == "LATERAL_VIEW"
+    assert sorted(pool.process_ids()) == before
+
+
+def test_many_threads_get_each_the_film_they_asked_for(pool: DecoderPool) -> None:
+    films = [png(np.full((130 + number, 140), 10 * number, np.uint8)) for number in range(20)]
+    with ThreadPoolExecutor(6) as threads:
+        decoded = list(threads.map(lambda image: read(pool, image), films))
+    assert [film.height for film in decoded] == list(range(130, 150))
+    assert [int(film.model_input.max()) for film in decoded] == [10 * number for number in range(20)]
+
+
+def test_the_display_is_a_bare_grey_png_of_full_size(pool: DecoderPool) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "Mustermann, Max"
+    film = draw_uint8(width=300, height=200)
+    shown = pool.render_display(jpeg(film, exif=exif, comment=b"Mustermann", icc_profile=b"profile"))
+    picture = Image.open(BytesIO(shown))
+    assert (picture.format, picture.mode, picture.size, dict(picture.info)) == ("PNG", "L", (300, 200), {})
+    assert b"Mustermann" not in shown
+    assert np.abs(np.asarray(picture).astype(int) - film).max() <= 4
+
+
+def test_the_display_of_a_broken_film_is_refused(pool: DecoderPool) -> None:
+    with pytest.raises(RejectedImageError, match="UNREADABLE"):
+        pool.render_display(jpeg(draw_uint8())[:2000])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["ctypes.string_at(0)", "child.os._exit(0)", "raise MemoryError", "raise RecursionError", "raise ZeroDivisionError"],
+)
+def test_a_film_that_ends_its_child_is_unreadable_and_the_next_one_is_read(line: str) -> None:
+    pool = DecoderPool(1, command=harmed(line))
+    try:
+        pool.start()
+        before = pool.process_ids()
+        assert code_of(pool, POISON) == "UNREADABLE"
+        assert read(pool, png(draw_uint8())).width == 180
+        assert pool.process_ids() != before
+    finally:
+        pool.close()
+
+
+def test_a_film_that_takes_too_long_is_unreadable() -> None:
+    pool = DecoderPool(1, timeout=0.5, command=harmed("time.sleep(60)"))
+    try:
+        pool.start()
+        started = time.monotonic()
+        assert code_of(pool, POISON) == "UNREADABLE"
+        assert time.monotonic() - started < 5
+        assert read(pool, png(draw_uint8())).width == 180
+    finally:
+        pool.close()
+
+
+def test_a_child_that_computes_too_long_is_ended_by_the_kernel() -> None:
+    busy = (
+        sys.executable,
+        "-c",
+        harmed("while True: pass")[2].replace("child.main()", "child.MAX_CPU_SECONDS = 0; child.main()"),
+    )
+    pool = DecoderPool(1, timeout=30, command=busy)
+    try:
+        assert code_of(pool, POISON) == "UNREADABLE"
+    finally:
+        pool.close()
+
+
+def test_a_film_too_big_for_the_childs_memory_is_unreadable_and_others_are_read() -> None:
+    small = harmed("pass")[2].replace("child.main()", "child.MAX_ADDRESS_SPACE = 600_000_000; child.main()")
+    pool = DecoderPool(1, command=(sys.executable, "-c", small))
+    big = encode(Image.fromarray(np.zeros((5900, 5900), np.uint16)), compress_level=1)
+    try:
+        assert code_of(pool, big) == "UNREADABLE"
+        assert read(pool, png(draw_uint8())).width == 180
+    finally:
+        pool.close()
+
+
+def test_the_largest_film_that_passes_the_gate_fits_the_childs_memory(pool: DecoderPool) -> None:
+    film = np.zeros((6000, 6000), np.uint16)
+    film[::7] = 4000
+    assert read(pool, dicom(film)).width == 6000
+
+
+def test_a_film_fails_alone_while_others_are_being_read() -> None:
+    pool = DecoderPool(2, command=harmed("time.sleep(.2); ctypes.string_at(0)"))
+    images = [png(draw_uint8()), POISON, png(draw_uint8()), POISON, png(draw_uint8())]
+
+    def outcome(image: bytes) -> str:
+        try:
+            return f"{read(pool, image).width}"
+        except RejectedImageError as error:
+            return error.code
+
+    try:
+        with ThreadPoolExecutor(5) as threads:
+            assert list(threads.map(outcome, images)) == ["180", "UNREADABLE", "180", "UNREADABLE", "180"]
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize("command", [("/nowhere/python",), ("/bin/false",)])
+def test_a_child_that_cannot_be_started_is_not_the_films_fault(command: tuple[str, ...]) -> None:
+    pool = DecoderPool(1, command=command)
+    for _ in range(2):
+        with pytest.raises(DecoderUnavailableError):
+            read(pool, png(draw_uint8()))
+    pool.close()
+
+
+def test_a_child_runs_under_its_limits_without_the_secrets_of_the_portal(pool: DecoderPool) -> None:
+    pool.start()
+    child = psutil.Process(pool.process_ids()[0])
+    assert child.rlimit(psutil.RLIMIT_AS)[0] == 1_500_000_000
+    assert child.rlimit(psutil.RLIMIT_FSIZE)[0] == 0
+    assert child.rlimit(psutil.RLIMIT_CORE)[0] == 0
+    assert child.rlimit(psutil.RLIMIT_NOFILE)[0] == 64
+    assert child.nice() >= 5
+    assert "DJANGO_SETTINGS_MODULE" not in child.environ()
+    assert not any("django" in one.path or "tensorflow" in one.path or "openvino" in one.path for one in child.memory_maps())
+
+
+def test_closing_ends_every_child_and_leaves_no_zombie() -> None:
+    pool = DecoderPool(2)
+    pool.start()
+    children = [psutil.Process(number) for number in pool.process_ids()]
+    pool.close()
+    assert not any(child.is_running() for child in children)
+    with pytest.raises(DecoderUnavailableError):
+        read(pool, png(draw_uint8()))
+
+
+def test_children_end_with_a_parent_that_was_killed() -> None:
+    code = (
+        "from mlmodel.decoder_pool import DecoderPool as P; p = P(2); p.start(); print(*p.process_ids(), flush=True); input()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    children = [psutil.Process(int(number)) for number in parent.stdout.readline().split()]
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.communicate()
+    assert psutil.wait_procs(children, timeout=5)[1] == []
+
+
+def test_a_child_imports_neither_django_nor_a_tensor_library() -> None:
+    code = (
+        "import sys, mlmodel.decoder_child, mlmodel.dicom_pixels;"
+        "print([name for name in ('django', 'tensorflow', 'keras', 'openvino') if name in sys.modules])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"

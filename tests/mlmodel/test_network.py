@@ -1,0 +1,132 @@
+"""The builder: shapes, names, norms, heads; and that it learns."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from mlmodel.network import NetworkConfig, build_network
+from mlmodel.pretrained import load_folded_weights, read_weights
+from mlmodel.weights import load_weights, pack_weights, round_kernels
+
+pytestmark = pytest.mark.model
+
+
+@pytest.mark.parametrize(
+    ("config", "cells", "channels"),
+    [
+        (NetworkConfig(input_size=64, blocks=(1, 1), widths=(4, 6)), 8, 6),
+        (NetworkConfig(input_size=64, blocks=(2, 1, 1), widths=(4, 6, 8), norm="batch"), 4, 8),
+        (NetworkConfig(input_size=64, blocks=(1, 1), widths=(4, 6), block="bottleneck"), 8, 24),
+        (NetworkConfig(input_size=80, blocks=(1, 1), widths=(4, 6), head="reference", head_width=8), 10, 6),
+    ],
+)
+def test_every_configuration_maps_a_film_to_one_logit(config: NetworkConfig, cells: int, channels: int) -> None:
+    network = build_network(config)
+    films = np.zeros((3, config.input_size, config.input_size, 1), np.float32)
+    assert network.get_layer("feature_map").output.shape == (None, cells, cells, channels)
+    assert np.asarray(network(films)).shape == (3, 1)
+    assert np.asarray(network(films)).dtype == np.float32
+
+
+def test_the_reference_head_is_that_of_the_design() -> None:
+    network = build_network(NetworkConfig(input_size=64, blocks=(1,), widths=(4,), head="reference"))
+    dense = [network.get_layer(f"head{index}_dense") for index in (1, 2)]
+    assert [layer.units for layer in dense] == [256, 256]
+    assert [float(layer.kernel_regularizer.l2) for layer in dense] == pytest.approx([0.001, 0.001])
+    assert network.get_layer("head2_dropout").rate == 0.3
+
+
+def test_a_film_is_scaled_inside_the_network() -> None:
+    network = build_network(NetworkConfig(input_size=64, blocks=(1,), widths=(4,)))
+    scaled = keras.Model(network.input, network.get_layer("scale").output)
+    film = np.full((1, 64, 64, 1), 255, np.float32)
+    assert np.asarray(scaled(film)).max() == pytest.approx((1 - 0.449) / 0.226, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"blocks": (1, 1), "widths": (4,)},
+        {"blocks": (), "widths": ()},
+        {"norm": "layer"},
+        {"head": "big"},
+        {"block": "wide"},
+        {"input_size": 4},
+        {"dropout": 1.0},
+        {"depth": 18},
+    ],
+)
+def test_an_impossible_configuration_says_what_it_received(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"Received|no setting"):
+        NetworkConfig.from_dict(values)
+
+
+def test_a_configuration_survives_json() -> None:
+    config = NetworkConfig(blocks=(2, 2, 4), norm="batch")
+    assert NetworkConfig.from_dict({**config.as_dict(), "blocks": [2, 2, 4], "widths": [64, 128, 256]}) == config
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_a_tiny_network_over_fits_four_films(norm: Any) -> None:
+    keras.utils.set_random_seed(3)
+    network = build_network(NetworkConfig(input_size=32, blocks=(1, 1), widths=(8, 8), norm=norm, dropout=0.0))
+    films = np.random.default_rng(3).integers(0, 255, (4, 32, 32, 1)).astype(np.float32)
+    truth = np.array([[0], [1], [1], [0]], np.float32)
+    network.compile(keras.optimizers.Adam(0.01), keras.losses.BinaryCrossentropy(from_logits=True))
+    for _ in range(60):
+        network.train_on_batch(films, truth)
+    assert ((np.asarray(network(films, training=True)) > 0) == truth).all()
+
+
+def test_weights_survive_saving_and_loading(tmp_path: Any, tiny_config: NetworkConfig, tiny_network: Any) -> None:
+    (tmp_path / "weights.npz").write_bytes(pack_weights(tiny_network))
+    copy = build_network(tiny_config)
+    load_weights(copy, tmp_path)
+    films = np.random.default_rng(1).uniform(0, 255, (2, 64, 64, 1)).astype(np.float32)
+    assert np.array_equal(np.asarray(copy(films)), np.asarray(tiny_network(films)))
+
+
+def test_rounding_is_what_saving_does(tiny_config: NetworkConfig) -> None:
+    network = build_network(tiny_config)
+    round_kernels(network)
+    for variable in network.variables:
+        if len(variable.shape) > 1:
+            assert np.array_equal(variable.numpy(), variable.numpy().astype(np.float16))
+
+
+def test_folded_weights_are_transposed_summed_over_colour_and_padded_as_in_torchvision() -> None:
+    network = build_network(NetworkConfig(input_size=16, blocks=(1,), widths=(2,)))
+    kernel = np.random.default_rng(0).normal(size=(2, 3, 7, 7)).astype(np.float32)
+    bias = np.array([0.5, -0.25], np.float32)
+    assert load_folded_weights(network, {"conv1.weight": kernel, "conv1.bias": bias}) == 1
+    film = np.random.default_rng(1).uniform(0, 255, (1, 16, 16, 1)).astype(np.float32)
+    ours = np.asarray(keras.Model(network.input, network.get_layer("conv1").output)(film))[0]
+    grey = np.pad((film[0, :, :, 0] / 255 - 0.449) / 0.226, 3)
+    for row, column, channel in ((0, 0, 0), (3, 5, 1), (7, 7, 0)):
+        patch = grey[2 * row : 2 * row + 7, 2 * column : 2 * column + 7]
+        expected = (patch * kernel[channel].sum(axis=0)).sum() + bias[channel]
+        assert ours[row, column, channel] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("config", "weights"),
+    [
+        (
+            NetworkConfig(input_size=16, blocks=(1,), widths=(2,), norm="batch"),
+            {"conv1.weight": np.zeros((2, 3, 7, 7), np.float32)},
+        ),
+        (NetworkConfig(input_size=16, blocks=(1,), widths=(2,)), {"conv1.weight": np.zeros((9, 3, 7, 7), np.float32)}),
+        (NetworkConfig(input_size=16, blocks=(1,), widths=(2,)), {"other": np.zeros(1, np.float32)}),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(config: NetworkConfig, weights: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"norm|shape|no convolution"):
+        load_folded_weights(build_network(config), {"conv1.bias": np.zeros(2, np.float32), **weights})
+
+
+def test_a_file_that_is_no_npz_is_refused(tmp_path: Any) -> None:
+    (tmp_path / "weights.npz").write_bytes(b"PK no")
+    with pytest.raises(ValueError, match="not a readable NPZ"):
+        read_weights(tmp_path / "weights.npz")

@@ -1,0 +1,142 @@
+"""`train_model` from a folder of films to a version that predicts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from mlmodel.artifact import read_metadata, verify_artifact
+from mlmodel.engines import load_engine
+from tests.mlmodel.films import draw_film, jpeg
+
+pytestmark = [pytest.mark.model, pytest.mark.slow]
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = {
+    "network": {"input_size": 32, "blocks": [1, 1], "widths": [6, 8]},
+    "epochs": 3,
+    "batch_size": 16,
+    "learning_rate": 0.003,
+    "precision": "float32",
+    "averaging": 0.5,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty synthetic films: the diseased ones have a bright middle."""
+    folder = tmp_path_factory.mktemp("data")
+    for number in range(60):
+        film = draw_film(number, width=140, height=130) * 120
+        label = "PNEUMONIA" if number % 2 else "NORMAL"
+        if label == "PNEUMONIA":
+            film[40:90, 40:100] += 110
+        (folder / label).mkdir(exist_ok=True)
+        (folder / label / f"person{number}_virus_1.jpeg").write_bytes(jpeg(film.astype(np.uint8)))
+    (folder / "tiny.json").write_text(json.dumps(CONFIG))
+    return folder
+
+
+def train(data: Path, out: Path, *arguments: str) -> dict[str, Any]:
+    output = StringIO()
+    given = ["--data", str(data), "--out", str(out), "--config", str(data / "tiny.json"), "--quiet", "--json"]
+    call_command("train_model", *given, *arguments, stdout=output)
+    return json.loads(output.getvalue())
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "0.1.0"
+    result = train(data, out)
+    assert result["version"] == "0.1.0"
+    assert 0 <= result["metrics"]["test"]["auc"] <= 1
+    return out
+
+
+def test_a_candidate_is_a_whole_artifact(trained: Path) -> None:
+    metadata = verify_artifact(trained)
+    assert {"weights.npz", "serving.xml", "serving.bin", "split.csv"} <= set(metadata["files"])
+    assert metadata["input_shape"] == [32, 32, 1]
+    assert metadata["metrics"]["test"]["threshold"] == metadata["operating_point"]["threshold"]
+    assert len(metadata["training"]["history"]) == 3
+    assert metadata["training"]["data_manifest_sha256"] == metadata["files"]["split.csv"]
+    assert [path.name for path in trained.parent.iterdir()] == ["0.1.0"]
+
+
+def test_what_was_measured_is_what_is_served(trained: Path) -> None:
+    metadata = read_metadata(trained)
+    films = np.random.default_rng(0).integers(0, 255, (6, 32, 32, 1)).astype(np.uint8)
+    logits = [load_engine(trained, metadata, engine=name, precision="float32").run(films)[0] for name in ("keras", "openvino")]
+    assert np.abs(np.tanh(logits[0] / 2) - np.tanh(logits[1] / 2)).max() / 2 <= 0.001
+
+
+@pytest.mark.django_db
+def test_a_candidate_is_registered_on_request(data: Path, tmp_path: Path) -> None:
+    from mlmodel.models import ModelVersion
+
+    train(data, tmp_path / "0.2.0", "--register", "--epochs", "1")
+    assert ModelVersion.objects.get().state == "candidate"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--data", "/nowhere"), "neither a folder nor a manifest"),
+        (("--config", "nonsense"), "cannot be read"),
+        (("--weights", "/nowhere.npz"), "not a readable NPZ"),
+        (("--epochs", "0"), "at least 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    data: Path, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    with pytest.raises(CommandError, match=words) as caught:
+        train(data, tmp_path / "out" / "0.3.0", *arguments)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_that_exists_is_not_overwritten(data: Path, trained: Path) -> None:
+    with pytest.raises(CommandError, match="exists already"):
+        train(data, trained)
+    verify_artifact(trained)
+
+
+def test_too_few_patients_are_said_so(tmp_path: Path) -> None:
+    for label in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / f"{label}.jpeg").write_bytes(
+            jpeg((draw_film(len(label), width=140, height=130) * 255).astype(np.uint8))
+        )
+    (tmp_path / "tiny.json").write_text(json.dumps(CONFIG))
+    with pytest.raises(CommandError, match="too few patients"):
+        train(tmp_path, tmp_path / "0.4.0")
+
+
+def test_sigterm_saves_and_stops_and_resume_goes_on(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "long.json").write_text(json.dumps({**CONFIG, "epochs": 4000, "patience": 4000}))
+    command = [sys.executable, "manage.py", "train_model", "--data", str(data), "--out", str(tmp_path / "0.5.0"), "--resume"]
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONUNBUFFERED": "1"}
+    said = []
+    for _ in range(2):
+        run = subprocess.Popen(
+            [*command, "--config", str(tmp_path / "long.json")], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        assert run.stderr is not None
+        for line in run.stderr:
+            said.append(line)
+            if line.startswith("Epoch "):
+                run.send_signal(signal.SIGTERM)
+                break
+        said += run.stderr.read().splitlines()
+        assert run.wait(60) == 3
+    assert any(line.startswith("Going on from epoch") for line in said)
+    assert any("Stopped and saved" in line for line in said)
+    assert not (tmp_path / "0.5.0").exists()
