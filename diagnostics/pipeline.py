@@ -18,6 +18,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
+from diagnostics import storage
+from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case
 from diagnostics.services import analysis, heartbeat, inference
 from diagnostics.services.inference import Batch
@@ -46,6 +48,7 @@ class Pipeline:
         self._predictor = predictor
         self._wake = threading.Event()
         self._hands = threading.Condition()
+        self._storage_failed = threading.Event()
         self._in_hand: dict[UUID, Case] = {}
         self._to_infer: Queue[Batch | None] = Queue(maxsize=1)
         self._to_store: Queue[Batch | None] = Queue(maxsize=2)
@@ -67,11 +70,16 @@ class Pipeline:
     def wait_for(self, case_id: UUID, *, seconds: float) -> None:
         """Return when the case has left the queue and the hands of this worker, or after that time."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end and not self.stopping.wait(LOOK_SECONDS):
-            with self._hands:
-                self._hands.wait_for(lambda: case_id not in self._in_hand, timeout=seconds)
-            if not Case.objects.filter(pk=case_id, state=Case.State.QUEUED).exists():
-                return
+        try:
+            while time.monotonic() < end and not self.stopping.wait(LOOK_SECONDS):
+                with self._hands:
+                    self._hands.wait_for(lambda: case_id not in self._in_hand, timeout=seconds)
+                if not Case.objects.filter(pk=case_id, state=Case.State.QUEUED).exists():
+                    return
+        except DATABASE_DOWN as error:
+            logger.warning("database unavailable: %s", type(error).__name__)
+        finally:
+            connection.close()  # or one that broke would fail every later call
 
     def stop(self) -> None:
         """Finish what is in hand, give back nothing half-done, and say goodbye."""
@@ -95,6 +103,8 @@ class Pipeline:
         connection.close()
 
     def _read_next(self) -> bool:
+        if not self._storage_answers():
+            return False
         self._draw(opened_only=True)
         cases = analysis.claim_cases(worker=self.name, limit=settings.WORKER_BATCH_SIZE)
         if not cases:
@@ -104,31 +114,58 @@ class Pipeline:
             batch = inference.read_batch(cases=cases, predictor=self._predictor, executor=self._io)
         except DecoderUnavailableError:
             logger.exception("no decoding child can be started")
+            self._put_down(cases)
             for case in cases:
                 analysis.release_case(case=case, code="INTERNAL")
-            self._put_down(cases)
             self.stopping.wait(RETRY_SECONDS)
             return True
+        except Exception:  # whatever it is, nobody works on these cases now: a lease that is renewed would hold them for ever
+            self._put_down(cases)
+            raise
+        self._note_storage(batch)
         self._to_infer.put(batch)
         return True
 
+    def _note_storage(self, batch: Batch) -> None:
+        if batch.storage_failed:
+            self._storage_failed.set()
+
+    def _storage_answers(self) -> bool:
+        """After a failure nothing is claimed until a probe passes: an outage costs one attempt, not all of them at once."""
+        if self._storage_failed.is_set():
+            try:
+                storage.check_storage()
+            except StorageUnavailableError:
+                return False
+            self._storage_failed.clear()
+        return True
+
     def _draw(self, *, opened_only: bool) -> bool:
-        """Pictures of films that are through: of those on a screen at once, of the others when nothing waits for analysis."""
+        """Pictures of films that are through: of those on a screen at once, of the others when nothing waits for analysis.
+
+        Guarded by itself: a picture that fails keeps no case from being claimed.
+        """
         limit = settings.WORKER_DECODERS
-        drawn = inference.draw_displays(limit=limit, predictor=self._predictor, executor=self._io, opened_only=opened_only)
-        return bool(drawn)
+        draw = partial(inference.draw_displays, limit=limit, predictor=self._predictor, executor=self._io)
+        return self._guarded(lambda: bool(draw(opened_only=opened_only)))
 
     def _infer_stage(self) -> None:
         while (batch := self._to_infer.get()) is not None:
             self._show_progress()
-            inference.infer_batch(batch=batch, predictor=self._predictor)
+            # What fails half-way goes on with what it has; the rest is put down behind it, and its leases run out.
+            self._guarded(partial(self._infer, batch))
             self._to_store.put(batch)
         self._to_store.put(None)
         connection.close()
 
+    def _infer(self, batch: Batch) -> bool:
+        inference.infer_batch(batch=batch, predictor=self._predictor)
+        return True
+
     def _store_stage(self) -> None:
         while (batch := self._to_store.get()) is not None:
             for _ in range(STORE_TRIES):
+                self._show_progress()  # each try is one: waiting for a database is no stall
                 if self._guarded(partial(self._store, batch)):
                     break
             self._put_down(batch.cases)
@@ -136,6 +173,7 @@ class Pipeline:
 
     def _store(self, batch: Batch) -> bool:
         inference.store_batch(batch=batch, executor=self._io)
+        self._note_storage(batch)
         return True
 
     def _guarded(self, step: Callable[[], bool]) -> bool:
@@ -161,7 +199,8 @@ class Pipeline:
     def _put_down(self, cases: list[Case]) -> None:
         with self._hands:
             for case in cases:
-                self._in_hand.pop(case.pk, None)
+                if self._in_hand.get(case.pk) is case:  # and not a later claim of the same row
+                    del self._in_hand[case.pk]
             self._hands.notify_all()
         self._show_progress()
 

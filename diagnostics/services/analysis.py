@@ -79,7 +79,8 @@ def renew_leases(*, cases: Sequence[Case]) -> None:
 def store_results(*, results: Sequence[Result]) -> int:
     """Write a batch of outcomes, each behind its fence; returns how many were ours to write.
 
-    A result whose row was given to another worker is dropped with its heatmap.
+    A result whose row was given to another worker is dropped with its heatmap. One that was written before, by a commit whose
+    answer was lost, keeps it.
     """
     stored = 0
     with transaction.atomic():
@@ -92,7 +93,7 @@ def store_results(*, results: Sequence[Result]) -> int:
                 written = False
                 fail_case(case=result.case, code="INTERNAL")
             stored += written
-            if not written and result.heatmap_key:
+            if not written and result.heatmap_key and not _is_stored(result):
                 transaction.on_commit(partial(storage.delete_quietly, result.heatmap_key))
     return stored
 
@@ -116,6 +117,10 @@ def _store_result(result: Result) -> bool:
         },
     )
     return True
+
+
+def _is_stored(result: Result) -> bool:
+    return Prediction.objects.filter(case=result.case, heatmap_key=result.heatmap_key).exists()
 
 
 def _finish(result: Result, **columns: Any) -> bool:

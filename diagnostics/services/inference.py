@@ -29,6 +29,7 @@ class Batch:
     films: list[tuple[Case, "DecodedFilm"]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     heatmaps: list[tuple[str, bytes]] = field(default_factory=list)
+    storage_failed: bool = False
 
 
 def read_batch(*, cases: list[Case], predictor: "Predictor", executor: Executor) -> Batch:
@@ -37,8 +38,12 @@ def read_batch(*, cases: list[Case], predictor: "Predictor", executor: Executor)
     Raises `DecoderUnavailableError` when no decoding child can be started.
     """
     batch = Batch(cases)
-    contents = list(executor.map(_fetch, cases))
-    fetched = [(case, content) for case, content in zip(cases, contents, strict=True) if content is not None]
+    # The threads fetch and leave the rows alone: a database connection of theirs would be closed or renewed by nobody.
+    answers = list(zip(cases, executor.map(_fetch, cases), strict=True))
+    fetched = [(case, answer) for case, answer in answers if isinstance(answer, bytes)]
+    for case, answer in answers:
+        if not isinstance(answer, bytes):
+            _give_up_fetching(batch, case, answer)
     decoded = predictor.decode([content for _, content in fetched])
     for (case, _), film in zip(fetched, decoded, strict=True):
         refusal = film if isinstance(film, api.Refusal) else _refuse_by_age(case, predictor.info.intended_use)
@@ -49,16 +54,21 @@ def read_batch(*, cases: list[Case], predictor: "Predictor", executor: Executor)
     return batch
 
 
-def _fetch(case: Case) -> bytes | None:
+def _fetch(case: Case) -> bytes | StorageUnavailableError | StoredFilmDamagedError:
     try:
         return storage.read_film(case.original_key, sha256=case.sha256)
-    except StorageUnavailableError as error:
-        logger.warning("case %s: storage unavailable: %s", case.pk, error)
-        analysis.release_case(case=case, code="STORAGE")
-    except StoredFilmDamagedError as error:
-        logger.error("case %s: %s", case.pk, error)  # noqa: TRY400 - the message says it all
+    except (StorageUnavailableError, StoredFilmDamagedError) as error:
+        return error
+
+
+def _give_up_fetching(batch: Batch, case: Case, error: StorageUnavailableError | StoredFilmDamagedError) -> None:
+    if isinstance(error, StoredFilmDamagedError):
+        logger.error("case %s: %s", case.pk, error)
         analysis.fail_case(case=case, code="FILM_DAMAGED")
-    return None
+        return
+    logger.warning("case %s: storage unavailable: %s", case.pk, error)
+    batch.storage_failed = True
+    analysis.release_case(case=case, code="STORAGE")
 
 
 def _refuse_by_age(case: Case, use: api.IntendedUse) -> api.Refusal | None:
@@ -112,6 +122,7 @@ def store_batch(*, batch: Batch, executor: Executor) -> int:
     results = []
     for result in batch.results:
         if result.heatmap_key and not saved[result.heatmap_key]:
+            batch.storage_failed = True
             analysis.release_case(case=result.case, code="STORAGE")
         else:
             results.append(result)
@@ -134,20 +145,23 @@ def draw_displays(*, limit: int, predictor: "Predictor", executor: Executor, ope
     `opened_only` takes those that somebody has on the screen already: they do not wait for the queue to empty.
     """
     pending = Case.objects.without_display()
-    cases = (pending.opened() if opened_only else pending)[:limit]
-    return sum(executor.map(lambda case: _draw_display(case, predictor), cases))
+    cases = list((pending.opened() if opened_only else pending)[:limit])
+    drawn = list(zip(cases, executor.map(lambda case: _draw_display(case, predictor), cases), strict=True))
+    settled = [(case, display) for case, display in drawn if display is not None]
+    for case, display in settled:
+        analysis.set_display(case=case, display=display)
+    return len(settled)
 
 
-def _draw_display(case: Case, predictor: "Predictor") -> bool:
+def _draw_display(case: Case, predictor: "Predictor") -> str | None:
+    """What became of the picture; None where it is to be tried again. Runs in a thread that leaves the rows alone."""
     try:
         picture = predictor.render_display(storage.read_film(case.original_key, sha256=case.sha256))
         storage.save_derived(storage.display_key(case.pk), picture)
     except (StorageUnavailableError, api.DecoderUnavailableError) as error:
         logger.warning("case %s: picture not drawn yet: %s", case.pk, type(error).__name__)
-        return False
+        return None
     except (StoredFilmDamagedError, api.RejectedImageError) as error:
         logger.warning("case %s: picture cannot be drawn: %s", case.pk, type(error).__name__)
-        analysis.set_display(case=case, display=Case.Display.UNAVAILABLE)
-        return True
-    analysis.set_display(case=case, display=Case.Display.READY)
-    return True
+        return Case.Display.UNAVAILABLE
+    return Case.Display.READY
