@@ -1,7 +1,9 @@
 """From a grey film of any size to what the network reads: the one function that training and serving share.
 
-The training films are squeezed to a square, so every film is. Of Pillow's filters the antialiased bilinear one comes closest to
-them: over 48 films at hand in both sizes the mean RMSE is 3.2 of 255 (Lanczos 4.1, bicubic 3.7, box 3.9, not antialiased 5.8).
+The training films are squeezed to a square, so every film is. Pillow's antialiased bilinear filter comes closest to how they
+were made: over the 48 films at hand in both sizes the mean RMSE is 3.1 of 255 (Lanczos 4.1, bicubic 3.7, box 3.9, not
+antialiased 5.8). With a reducing gap of 2, boxes of pixels are averaged first: no further from the training films (3.1 against
+3.2 without), and 1.5 ms a film instead of 2.4.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,7 +21,7 @@ class Preprocessing:
 
     size: int = 224
     geometry: str = "squeeze"
-    resampling: str = "bilinear, antialiased"
+    resampling: str = "bilinear, antialiased, reducing gap 2"
     revision: int = 1
 
     def as_dict(self) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def prepare_film(grey: "Image.Image", size: int) -> "NDArray[np.uint8]":
     if grey.mode not in {"L", "F"}:
         raise ValueError(f"A film is a picture of mode L or F. Received: {grey.mode}")
     if grey.size != (size, size):
-        grey = grey.resize((size, size), Image.Resampling.BILINEAR)
+        grey = grey.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
     resized = np.asarray(grey)
     return resized if grey.mode == "L" else to_uint8(resized)
 

@@ -15,7 +15,7 @@ def pack_weights(network: keras.Model) -> bytes:
     """Kernels as float16 (half the size; `round_kernels` first, so that nothing is lost), the rest as float32."""
     arrays = {}
     for variable in network.variables:
-        value = keras.ops.convert_to_numpy(variable)
+        value = keras.ops.convert_to_numpy(variable.value)
         if value.dtype.kind == "f":
             arrays[variable.path] = value.astype(np.float16 if value.ndim > 1 else np.float32)
     buffer = BytesIO()
@@ -26,7 +26,7 @@ def pack_weights(network: keras.Model) -> bytes:
 def round_kernels(network: keras.Model) -> None:
     """Round every kernel to what float16 can hold, so that the network that was measured is the one that is saved."""
     for variable in network.variables:
-        value = keras.ops.convert_to_numpy(variable)
+        value = keras.ops.convert_to_numpy(variable.value)
         if value.dtype.kind == "f" and value.ndim > 1:
             variable.assign(value.astype(np.float16).astype(np.float32))
 

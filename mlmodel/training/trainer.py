@@ -156,7 +156,7 @@ class Trainer:
 
     @staticmethod
     def _values(variables: list[Any]) -> list[NDArray[Any]]:
-        return [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
+        return [keras.ops.convert_to_numpy(variable.value).copy() for variable in variables]
 
     @staticmethod
     def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:

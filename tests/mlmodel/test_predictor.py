@@ -96,7 +96,14 @@ def change(copy: Path, **values: object) -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"preprocessing": {"size": 64, "geometry": "crop", "resampling": "bilinear, antialiased", "revision": 1}},
+        {
+            "preprocessing": {
+                "size": 64,
+                "geometry": "crop",
+                "resampling": "bilinear, antialiased, reducing gap 2",
+                "revision": 1,
+            }
+        },
         {"preprocessing": None},
         {"calibration": {"method": "beta"}},
         {"format_version": 99},
