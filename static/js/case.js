@@ -19,10 +19,13 @@
   document.addEventListener("htmx:afterRequest", (event) => {
     const form = formOf(event);
     if (!form) return;
-    const arrived = event.detail.xhr && (event.detail.successful || event.detail.xhr.status === 422);
-    unsaved = !event.detail.successful;
+    const { xhr, requestConfig } = event.detail;
+    const isOurs = xhr?.responseURL && new URL(xhr.responseURL).pathname === requestConfig.path;
+    const arrived = isOurs && (event.detail.successful || xhr.status === 422);
+    unsaved = !(arrived && event.detail.successful);
     const problem = form.querySelector("[data-part='problem']");
     if (problem) problem.hidden = Boolean(arrived);
+    if (!arrived) window.portal.refreshToken();
   });
 
   window.addEventListener("beforeunload", (event) => {

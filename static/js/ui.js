@@ -20,6 +20,16 @@
     });
   }
 
+  // After a new log-in in another tab the forms of this one carry an old token: take the new one, and keep what was typed.
+  async function refreshToken() {
+    const answer = await fetch(location.href).catch(() => null);
+    if (!answer?.ok || new URL(answer.url).pathname !== location.pathname) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.querySelector("input[name='csrfmiddlewaretoken']");
+    if (!fresh) return;
+    document.querySelectorAll("input[name='csrfmiddlewaretoken']").forEach((field) => { field.value = fresh.value; });
+  }
+
   // On a phone what is optional starts folded, unless it holds a complaint or a value.
   function foldDetails() {
     document.querySelectorAll("details[data-fold-narrow]").forEach((details) => {
@@ -42,6 +52,7 @@
     const { xhr, requestConfig } = event.detail;
     if (!xhr.responseURL || new URL(xhr.responseURL).pathname === new URL(requestConfig.path, location.href).pathname) return;
     event.detail.shouldSwap = false;
+    if (requestConfig.elt.matches("[hx-trigger^='every']")) requestConfig.elt.remove();
     const notice = document.getElementById("logged-out");
     if (!notice.hidden) return;
     notice.hidden = false;
@@ -66,7 +77,7 @@
     document.body.addEventListener("htmx:load", (event) => announceNews(event.target));
   }
 
-  window.portal = { announce };
+  window.portal = { announce, refreshToken };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();

@@ -114,7 +114,10 @@
     else if (reply && reply.code === "INVALID_FORM") job.row.interrupted(`${reply.message} ${NOTHING_SAVED}`, reply.code);
     else if (reply && request.status === 422) job.row.refused(reply.message, reply.code);
     else if (request.status === 409) renew(job, reply);
-    else job.row.interrupted(explain(request, reply), reply?.code || `HTTP ${request.status}`);
+    else {
+      if (!reply) window.portal.refreshToken();
+      job.row.interrupted(explain(request, reply), reply?.code || `HTTP ${request.status}`);
+    }
   }
 
   function accept(job, reply) {
@@ -135,7 +138,7 @@
       return `You have been logged out. ${NOTHING_SAVED} Log in again in another tab, then try again here.`;
     }
     if (request.status === 413) return `The file is larger than this portal accepts. ${NOTHING_SAVED}`;
-    if (request.status === 403) return `The page has expired or your log-in may not upload. ${NOTHING_SAVED} Reload the page.`;
+    if (request.status === 403) return `The page had expired. ${NOTHING_SAVED} Try again; if you were logged out, log in in another tab first.`;
     return reply?.message || `The portal does not answer as it should. ${NOTHING_SAVED} Try again in a minute.`;
   }
 

@@ -95,6 +95,7 @@
       const nodes = icon ? [iconOf(icon)] : [];
       this.parts.message.replaceChildren(...nodes, text, ...more);
       this.parts.message.hidden = false;
+      window.portal.announce(`${this.parts.name.textContent}: ${text}`);
     }
   }
 

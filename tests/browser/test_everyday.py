@@ -137,6 +137,14 @@ def test_an_ended_session_is_said_and_the_note_stays(doctor_at: Reader, case_url
     expect(page.locator("#logged-out, .review-problem").locator("visible=true").first).to_be_visible()
     expect(page.get_by_label("Note")).to_have_value("Typed after the session ended.")
 
+    other_tab = Reader(page.context.new_page(), doctor_at.portal).log_in("doctor")
+    assert other_tab.go(case_url) == 200
+    button = page.get_by_role("button", name="Sign the review")
+    with page.expect_response(f"**{case_url}", timeout=PATIENCE):  # the old token is refused and a new one fetched
+        button.click()
+    button.click()
+    expect(page.locator(".history-item").first).to_contain_text("Typed after the session ended.")
+
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("theme", ["dark", "light"])

@@ -61,7 +61,7 @@ def test_a_broken_connection_can_be_tried_again_with_the_same_key(page: Page, fi
         (503, '{"code": "STORAGE_UNAVAILABLE", "message": "Nothing was saved; try again."}', "Nothing was saved"),
         (500, "<html>broken</html>", "Nothing was saved"),
         (413, "<html>too large</html>", "larger than this portal accepts"),
-        (403, "<html>forbidden</html>", "Reload the page"),
+        (403, "<html>forbidden</html>", "The page had expired"),
         (200, "<html>log in</html>", "You have been logged out"),
     ],
 )
