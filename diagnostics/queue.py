@@ -66,7 +66,10 @@ def ring(case_id: UUID) -> bool:
     if _breaker.is_open:
         return False
     try:
-        analysis_queue(web_connection()).enqueue_call(TASK, args=(str(case_id),), result_ttl=0, failure_ttl=86_400, ttl=3600)
+        # One call for a case at a time, or an outage of the workers would fill Redis with repeated ones.
+        analysis_queue(web_connection()).enqueue_call(
+            TASK, args=(str(case_id),), job_id=f"case-{case_id}", unique=True, result_ttl=0, failure_ttl=300, ttl=3600
+        )
     except DuplicateJobError:
         return True
     except RedisError as error:

@@ -10,11 +10,14 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from rq import SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from diagnostics import queue
 from diagnostics.jobs import AnalysisJob
 from diagnostics.pipeline import Pipeline
 from diagnostics.queue import QUEUE_NAME, analysis_queue
@@ -69,6 +72,11 @@ class InferenceWorker(SimpleWorker):
     def handle_warm_shutdown_request(self) -> None:
         current_pipeline().stopping.set()
 
+    def teardown(self) -> None:
+        # A Redis that accepts and never answers would hold up a stop: RQ allows each of its last commands 25 s.
+        if not current_pipeline().stopping.is_set() or queue.ping():
+            super().teardown()
+
 
 def start_pipeline() -> Pipeline:
     """Load and warm the active model, and begin to analyse."""
@@ -88,19 +96,25 @@ def run(*, until: threading.Event | None = None) -> None:
     try:
         while not stopping.is_set():
             _install_stop(pipeline)
-            try:
-                InferenceWorker([analysis_queue(worker_connection())]).work(logging_level="WARNING")
-            except RedisError as error:
-                logger.warning("Redis unavailable (%s): cases are found by looking", type(error).__name__)
+            if queue.ping():
+                _listen()
             stopping.wait(RECONNECT_SECONDS)
     finally:
         pipeline.stop()
         _state.pop("pipeline", None)
 
 
+def _listen() -> None:
+    """Take wake-up calls until a stop is asked for or Redis fails. Entered only where Redis answers: RQ waits for it long."""
+    try:
+        InferenceWorker([analysis_queue(worker_connection())]).work(logging_level="WARNING")
+    except RedisError as error:
+        logger.warning("Redis unavailable (%s): cases are found by looking", type(error).__name__)
+
+
 def worker_connection() -> Redis:
-    """The listener's own connection; RQ sets its time limits to fit the blocking dequeue."""
-    return Redis(**settings.REDIS, socket_connect_timeout=2)
+    """The listener's own connection; RQ sets its time limits to fit the blocking dequeue, and has a patience of its own."""
+    return Redis(**settings.REDIS, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0))
 
 
 def _install_stop(pipeline: Pipeline) -> None:

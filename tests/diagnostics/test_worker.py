@@ -1,11 +1,14 @@
 """The RQ worker: one queue, JSON, our function alone; and the watchdog that no native hang survives."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -14,10 +17,10 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from diagnostics import worker
+from diagnostics import queue, worker
 from diagnostics.jobs import AnalysisJob
 from tests.portal import ROOT
-from tests.servers import redis_server
+from tests.servers import redis_server, wait_until
 
 pytestmark = pytest.mark.redis
 
@@ -81,3 +84,52 @@ def test_native_code_that_never_returns_ends_the_process(tmp_path: Path) -> None
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "Timeout" in done.stderr
+
+
+LISTEN = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+import django
+django.setup()
+from unittest import mock
+from django.core.management import call_command
+from diagnostics import worker
+from mlmodel import api
+from tests.diagnostics.stub_model import StubPredictor
+call_command("migrate", verbosity=0)
+print("starting", flush=True)
+with mock.patch.object(api, "load", return_value=StubPredictor()):
+    worker.run()
+"""
+
+
+@pytest.mark.parametrize("when", ["before the worker starts", "while it listens"])
+def test_a_worker_stops_in_good_time_though_redis_hangs(tmp_path: Path, when: str) -> None:
+    with redis_server(tmp_path) as url:
+        connection = Redis.from_url(url)
+        server = int(connection.info("server")["process_id"])
+        environment = os.environ | {"VAR_DIR": str(tmp_path), "REDIS_URL": url}
+        with subprocess.Popen([sys.executable, "-c", LISTEN], cwd=ROOT, env=environment, stdout=subprocess.PIPE) as child:
+            try:
+                assert child.stdout is not None
+                child.stdout.readline()
+                if when == "while it listens":
+                    wait_until(lambda: connection.scard("rq:workers") > 0, "the worker's birth")
+                os.kill(server, signal.SIGSTOP)
+                time.sleep(3)  # it has asked, and waits for the answer
+                child.terminate()
+                assert child.wait(15) == 0
+            finally:
+                os.kill(server, signal.SIGCONT)
+                child.kill()
+
+
+def test_a_case_that_is_rung_for_again_does_not_fill_the_queue(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "web_connection", lambda: redis)
+    waiting = queue.analysis_queue(redis)
+    waiting.empty()
+    case_id = uuid4()
+    assert [queue.ring(case_id) for _ in range(3)] == [True] * 3
+    assert [list(job.args) for job in waiting.jobs] == [[str(case_id)]]
+    assert queue.ring(uuid4())
+    assert len(waiting) == 2
