@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import ContentFile, File
@@ -78,7 +79,9 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
             "file_overwrite": True,
             "querystring_expire": 60,
             "signature_version": "s3v4",
-            "max_memory_size": 8 * 1024 * 1024,
+            "max_memory_size": 1024 * 1024,
+            # One part at a time: boto's default holds ten of 8 MB in memory for each upload, too much for a web process.
+            "transfer_config": TransferConfig(use_threads=False, multipart_chunksize=5 * 1024 * 1024),
             "client_config": Config(
                 connect_timeout=3,
                 read_timeout=10,
@@ -148,8 +151,16 @@ def read_film(key: str, *, sha256: str | None = None) -> bytes:
 
 
 def open_film(key: str) -> File:
-    """A file to stream to a browser. Raises `StorageUnavailableError` or `StoredFilmDamagedError`."""
-    return ContentFile(read_film(key))
+    """A file to stream to a browser, in constant memory. Raises `StorageUnavailableError` or `StoredFilmDamagedError`."""
+    try:
+        film = films().open(key)
+        film.seek(0)  # S3 fetches here, into a temporary file: its errors come before an answer begins
+    except FileNotFoundError as error:
+        raise StoredFilmDamagedError(f"{key} is missing") from error
+    except STORAGE_ERRORS as error:
+        raise StorageUnavailableError(f"reading {key}: {type(error).__name__}") from error
+    film.name = None  # or the answer's header would name where the file lies
+    return film
 
 
 def delete_quietly(key: str) -> None:
