@@ -1,5 +1,6 @@
 """The portal's API for other programs. Bearer tokens stand for a user; answers are coded, never an exception's text."""
 
+import logging
 import unicodedata
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -25,6 +26,8 @@ from diagnostics.services.uploads import PatientData, accept_upload
 
 STORAGE_DOWN = ("STORAGE_UNAVAILABLE", "The storage of films does not answer. Nothing was saved; please send the film again.")
 NOT_FOUND = ("NOT_FOUND", "There is no such case.")
+
+logger = logging.getLogger(__name__)
 
 
 class Token(HttpBearer):
@@ -158,7 +161,9 @@ def answer_refused(_request: HttpRequest, error: UploadRefusedError) -> HttpResp
 
 @api.exception_handler(StorageUnavailableError)
 @api.exception_handler(DatabaseError)
-def answer_unavailable(_request: HttpRequest, _error_: Exception) -> HttpResponse:
+def answer_unavailable(_request: HttpRequest, error: Exception) -> HttpResponse:
+    # The kind alone: a database quotes the row that it refuses, and a patient's name may be in it.
+    logger.error("a request was answered with 503: %s", type(error.__cause__ or error).__name__)
     return _error(503, *STORAGE_DOWN)
 
 

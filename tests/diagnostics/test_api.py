@@ -136,13 +136,15 @@ def test_a_body_far_over_the_limit_is_413_before_it_is_read(program: Program, se
 
 @pytest.mark.parametrize("error", [StorageUnavailableError("disk full"), OperationalError("no connection")])
 def test_with_storage_or_database_down_the_program_is_told_that_nothing_was_saved(
-    program: Program, film_jpeg: bytes, error: Exception
+    program: Program, film_jpeg: bytes, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     with mock.patch.object(storage, "save_film", side_effect=error):
         answer = program.post(film_jpeg)
     assert (answer.status_code, answer.json()["code"]) == (503, "STORAGE_UNAVAILABLE")
     assert "othing was saved" in answer.json()["message"]
     assert "disk full" not in answer.content.decode()
+    assert type(error).__name__ in caplog.text
+    assert str(error) not in caplog.text
 
 
 def test_a_result_is_read_with_all_that_gives_it_meaning(program: Program, doctor: User) -> None:
