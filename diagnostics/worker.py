@@ -75,7 +75,7 @@ class InferenceWorker(SimpleWorker):
     def teardown(self) -> None:
         # A Redis that accepts and never answers would hold up a stop: RQ allows each of its last commands 25 s.
         if not current_pipeline().stopping.is_set() or queue.ping():
-            super().teardown()
+            super().teardown()  # type: ignore[no-untyped-call]
 
 
 def start_pipeline() -> Pipeline:
