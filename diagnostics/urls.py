@@ -9,6 +9,7 @@ app_name = "diagnostics"
 urlpatterns = [
     path("", worklist.worklist, name="worklist"),
     path("live/", live.live, name="live"),
+    path("delay/", live.delay, name="delay"),
     path("upload/", upload.upload, name="upload"),
     path("patients/<uuid:pk>/", patient.patient, name="patient"),
     path("<uuid:pk>/", case.case, name="case"),

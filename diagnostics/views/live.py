@@ -1,4 +1,4 @@
-"""One poll for all waiting cases of a page: what has changed comes back as out-of-band swaps."""
+"""One poll for all waiting cases of a page: what has changed comes back as out-of-band swaps. And the warning of a delay."""
 
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.permissions import requires, sees_cases
 from diagnostics.models import Case
+from diagnostics.services.status import Progress, describe_progress
 
 MOST_WAITING = 60  # more than one page or one upload shows
 STOP_POLLING = 286  # htmx's own status for it
@@ -27,6 +28,15 @@ def live(request: HttpRequest) -> HttpResponse:
     if not changed:
         return HttpResponse(status=204)
     return render(request, TEMPLATES.get(request.GET.get("as", ""), TEMPLATES["badge"]), {"cases": changed})
+
+
+@require_safe
+@requires(sees_cases)
+def delay(request: HttpRequest) -> HttpResponse:
+    """A warning while films of the hospital wait and no worker is alive; else nothing."""
+    waiting = Case.objects.visible_to(request.user).queued().first()
+    progress = describe_progress(waiting) if waiting else Progress()
+    return render(request, "diagnostics/_delay.html", {"progress": progress})
 
 
 def _parse(pairs: list[str]) -> dict[UUID, str]:

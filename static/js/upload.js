@@ -152,7 +152,7 @@
       poll.remove();
       if (document.querySelector(".live")) startPolling();
     });
-    rows.after(poll);
+    rows.before(poll);
     window.htmx.process(poll);
   }
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Dialog, Locator, Page, Route, expect
 
 from tests.browser.conftest import Reader
 
@@ -125,7 +125,12 @@ def test_leaving_during_an_upload_warns(page: Page, films: dict[str, Path]) -> N
     choose(page, films["one.jpg"])
     expect(page.get_by_text("Sending").or_(page.get_by_text("Checking the file"))).to_be_visible()
     asked: list[str] = []
-    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+    def leave(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.once("dialog", leave)
     page.get_by_role("link", name="Worklist").click()
     page.wait_for_url("**/cases/")
     assert asked == ["beforeunload"]

@@ -14,7 +14,7 @@ from tests.diagnostics.cases import make_case, make_prediction
 NO_CASE = UUID(int=0)
 LISTS = ["worklist", "upload"]
 OF_A_CASE = ["case", "status", "original", "display", "heatmap"]
-READABLE = [*LISTS, "live", "patient", *OF_A_CASE]
+READABLE = [*LISTS, "live", "delay", "patient", *OF_A_CASE]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def case(doctor: User) -> Case:
 
 def address(name: str, case: Case | None = None) -> str:
     """The page's address; without a case, that of one that does not exist."""
-    if name in [*LISTS, "live"]:
+    if name in [*LISTS, "live", "delay"]:
         return reverse(f"diagnostics:{name}")
     known = case.patient_id if case and name == "patient" else case.pk if case else uuid4()
     return reverse(f"diagnostics:{name}", args=[known])

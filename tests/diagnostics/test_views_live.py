@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from diagnostics.models import Case
+from diagnostics.models import Case, Worker
 from tests.diagnostics.cases import make_case, make_prediction
 
 LIVE = "/cases/live/"
@@ -60,3 +60,16 @@ def test_polling_ends_where_nothing_waits(reader: Client, db: None, query: dict[
 
 def test_an_unknown_case_is_no_news(reader: Client, db: None) -> None:
     assert reader.get(LIVE, {"w": f"{uuid4()}~queued"}).status_code == 204
+
+
+def test_a_delay_is_told_on_every_page_that_waits(reader: Client, doctor: User) -> None:
+    make_case(doctor)
+    assert "no worker has been started" in reader.get("/cases/delay/").content.decode()
+    assert 'hx-get="/cases/delay/"' in reader.get("/cases/").content.decode()
+    Worker.objects.create(name="w1")
+    assert reader.get("/cases/delay/").content.decode().strip() == ""
+
+
+def test_other_hospitals_and_finished_films_make_no_delay(reader: Client, stranger: User, done: Case) -> None:
+    make_case(stranger)
+    assert reader.get("/cases/delay/").content.decode().strip() == ""
