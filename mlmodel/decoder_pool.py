@@ -20,6 +20,7 @@ from mlmodel.types import DecodedFilm, DecoderUnavailableError, ImageBytes, Inte
 TIMEOUT_SECONDS = 20.0  # per film, by the clock
 START_SECONDS = 60.0  # a loaded machine is slow to import, not broken
 ROOT = Path(__file__).resolve().parent.parent
+PIPE_BYTES = 1024 * 1024  # most films pass in one go instead of in 64 KB portions
 COMMAND = (sys.executable, "-m", "mlmodel.decoder_child")
 
 
@@ -102,6 +103,7 @@ class _Child:
                 stderr=subprocess.DEVNULL,  # the libraries quote what they choke on, which may be a patient's name
                 cwd=ROOT,
                 env=_environment(),
+                pipesize=PIPE_BYTES,
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )
         except OSError as error:

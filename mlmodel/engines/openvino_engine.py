@@ -12,9 +12,8 @@ from mlmodel.types import ArtifactIncompatibleError
 
 
 class OpenVinoEngine:
-    """One stream over all cores (LATENCY). Measured on two cores with the shipped network, films per second at batch 1, 8 and
-    16: bfloat16 68, 71 and 74; float32 35, 37 and 38; two streams (THROUGHPUT) are slower from one caller: 35, 34 and 37 in
-    bfloat16.
+    """One stream over all cores (LATENCY). Films per second on two cores at batch 1, 8 and 16, with the shipped network: bfloat16
+    57, 57 and 59; float32 30, 30 and 31. Two streams (THROUGHPUT) halve what a single caller gets.
     """
 
     def __init__(self, directory: Path, *, threads: int = 0, precision: str = "auto") -> None:
