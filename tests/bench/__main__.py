@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from tests.portal import ROOT, Portal, running_portal
 
 CLIENTS = 8
 WARM_UP = 3  # films
+ROUNDS, COPIES = 3, 3
 
 
 def one_after_another(portal: Portal, films: list[tuple[str, bytes]]) -> list[float]:
@@ -59,6 +59,18 @@ def backlog(portal: Portal, films: list[tuple[str, bytes]], *, copies: int) -> t
     time.sleep(2)
     states = count([portal.wait_for(case_id, every=0.5)["state"] for case_id in ids])
     return states, rate_of(portal, ids)
+
+
+def one_round(portal: Portal, films: list[tuple[str, bytes]]) -> dict[str, Any]:
+    """Worker and bare engine one after the other, so that whatever else the machine does touches both alike."""
+    states, rate = backlog(portal, films, copies=COPIES)
+    (worker,) = worker_pids(portal)
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        engine = engine_alone(films)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    return {"states": states, "backlog": rate, "engine": engine["films_per_second"], "engine_name": engine["engine"]}
 
 
 def worker_pids(portal: Portal) -> list[int]:
@@ -99,16 +111,16 @@ def engine_alone(films: list[tuple[str, bytes]]) -> dict[str, Any]:
 
 def main() -> None:
     source, films = load_films()
-    report: dict[str, Any] = {"films": source, "count": len(films), "at": timezone.now().isoformat(timespec="seconds")}
+    report: dict[str, Any] = {"films": source, "count": len(films), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     with tempfile.TemporaryDirectory(prefix="portal-bench-") as directory, running_portal(Path(directory)) as portal:
         one_after_another(portal, films[:WARM_UP])
         seconds = one_after_another(portal, films)
         at_once, at_once_rate = all_at_once(portal, films)
-        held, held_rate = backlog(portal, films, copies=3)
-        (worker,) = worker_pids(portal)
-        os.kill(worker, signal.SIGSTOP)
-        engine = engine_alone(films)
-        os.kill(worker, signal.SIGCONT)
+        rounds = [one_round(portal, films) for _ in range(ROUNDS)]
+
+    def middle(what: str) -> float:
+        return statistics.median(each[what] for each in rounds)
+
     report |= {
         "upload_to_result_seconds": {
             "median": statistics.median(seconds),
@@ -116,10 +128,11 @@ def main() -> None:
             "max": max(seconds),
         },
         "at_once": at_once | {"films_per_second": at_once_rate},
-        "backlog": held | {"films_per_second": held_rate},
-        "engine": engine,
-        "ratio_at_once_to_engine": at_once_rate / engine["films_per_second"],
-        "ratio_backlog_to_engine": held_rate / engine["films_per_second"],
+        "rounds": rounds,
+        "backlog_films_per_second": middle("backlog"),
+        "engine_films_per_second": middle("engine"),
+        "ratio_at_once_to_engine": at_once_rate / middle("engine"),
+        "ratio_backlog_to_engine": statistics.median(each["backlog"] / each["engine"] for each in rounds),
     }
     show(report)
     target = ROOT / "build" / "bench.json"
@@ -131,16 +144,16 @@ def show(report: dict[str, Any]) -> None:
     table = Table(title=f"{report['count']} films ({report['films']}), {os.cpu_count()} cores")
     for heading in ("what", "measured", "wanted"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
-    result, at_once, held = report["upload_to_result_seconds"], report["at_once"], report["backlog"]
+    result, at_once = report["upload_to_result_seconds"], report["at_once"]
     lost = at_once["sent"] - sum(at_once.get(state, 0) for state in ("done", "refused", "failed"))
     rows = [
         ("upload to result, one after another: median", f"{result['median']:.3f} s", "< 1 s"),
         ("  95th percentile", f"{result['p95']:.3f} s", ""),
         (f"all at once from {CLIENTS} clients: lost", f"{lost}", "0"),
         ("  worker's rate while uploads come in", f"{at_once['films_per_second']:.1f} films/s", ""),
-        ("worker's rate on a backlog", f"{held['films_per_second']:.1f} films/s", ""),
-        (f"engine alone ({report['engine']['engine']})", f"{report['engine']['films_per_second']:.1f} films/s", ""),
-        ("worker on a backlog / engine alone", f"{report['ratio_backlog_to_engine']:.2f}", "≥ 0.80"),
+        ("worker's rate on a backlog", f"{report['backlog_films_per_second']:.1f} films/s", ""),
+        (f"engine alone ({report['rounds'][0]['engine_name']})", f"{report['engine_films_per_second']:.1f} films/s", ""),
+        (f"worker on a backlog / engine alone, median of {ROUNDS}", f"{report['ratio_backlog_to_engine']:.2f}", "≥ 0.80"),
         ("worker while uploads come in / engine alone", f"{report['ratio_at_once_to_engine']:.2f}", ""),
     ]
     for row in rows:
