@@ -87,6 +87,7 @@ def test_the_queues_own_tests_pass_on_postgresql(database_url: str) -> None:
         "tests/diagnostics/test_reconciliation.py",
         "tests/diagnostics/test_uploads.py",
         "tests/diagnostics/test_api.py",
+        "tests/diagnostics/test_pipeline_faults.py",
     ]
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | {"DATABASE_URL": database_url}, capture_output=True, text=True, check=False
