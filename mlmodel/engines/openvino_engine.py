@@ -12,8 +12,9 @@ from mlmodel.types import ArtifactIncompatibleError
 
 
 class OpenVinoEngine:
-    """One stream over all cores (LATENCY). Films per second on two cores at batch 1, 8 and 16, with the shipped network: bfloat16
-    57, 57 and 59; float32 30, 30 and 31. Two streams (THROUGHPUT) halve what a single caller gets.
+    """One stream over all cores (LATENCY): two (THROUGHPUT) halve what a single caller gets.
+
+    Films per second on two cores at batch 1, 8 and 16, with the shipped network: bfloat16 57, 57 and 59; float32 30, 30 and 31.
     """
 
     def __init__(self, directory: Path, *, threads: int = 0, precision: str = "auto") -> None:
