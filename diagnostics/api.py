@@ -142,6 +142,8 @@ def _uploader(request: HttpRequest) -> User:
 
 def _patient(form: UploadForm) -> PatientData | None:
     if not form.patient_mrn:
+        if form.patient_name or form.patient_birth_date or form.patient_sex:
+            raise HttpError(422, "Missing or malformed: patient_mrn. A patient is known by the record number.")
         return None
     return PatientData(form.patient_mrn, form.patient_name, form.patient_birth_date, form.patient_sex)
 

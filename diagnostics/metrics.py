@@ -1,6 +1,8 @@
 """What the frame asks of this room: are storage, queue and worker there?"""
 
+import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from django.db import DatabaseError
 
@@ -9,6 +11,8 @@ from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Worker
 from diagnostics.services.heartbeat import SILENT_SECONDS
 
+PROBE_SECONDS = 5
+
 
 def collect_readiness() -> dict[str, Callable[[], str]]:
     """Checks by the name of their part; each returns `ok` or what is wrong, in words without data."""
@@ -16,6 +20,12 @@ def collect_readiness() -> dict[str, Callable[[], str]]:
 
 
 def check_storage() -> str:
+    """A probe writes, reads and deletes: it is made again only after a few seconds, however often it is asked for."""
+    return _probe_storage(int(time.monotonic() // PROBE_SECONDS))
+
+
+@lru_cache(maxsize=1)
+def _probe_storage(_period: int) -> str:
     try:
         storage.check_storage()
     except StorageUnavailableError:

@@ -99,6 +99,7 @@ class Case(models.Model):
     size_bytes = models.PositiveBigIntegerField()
     width = models.PositiveIntegerField(help_text="Pixels.")
     height = models.PositiveIntegerField(help_text="Pixels.")
+    bits = models.PositiveSmallIntegerField(default=8, help_text="Per sample, as stored in the file.")
     display = models.CharField("picture for the browser", max_length=11, choices=Display, default=Display.PENDING)
     duplicate_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="duplicates")
     idempotency_key = models.CharField(max_length=64, blank=True, editable=False)
@@ -125,9 +126,10 @@ class Case(models.Model):
             models.Index(name="case_queue", fields=["queued_at", "id"], condition=Q(state="queued")),
             models.Index(name="case_leases", fields=["lease_until"], condition=Q(state="processing")),
             models.Index(name="case_displays", fields=["-finished_at"], condition=Q(display="pending")),
-            models.Index(name="case_same_file", fields=["hospital", "sha256"]),
-            models.Index(name="case_same_pixels", fields=["hospital", "pixel_sha256"]),
+            models.Index(name="case_same_file", fields=["sha256"]),
+            models.Index(name="case_same_pixels", fields=["pixel_sha256"]),
             models.Index(name="case_study", fields=["hospital", "study_instance_uid"]),
+            models.Index(name="case_same_instance", fields=["sop_instance_uid"]),
         ]
         constraints = [
             models.CheckConstraint(

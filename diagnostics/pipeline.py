@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 DATABASE_DOWN = (OperationalError, InterfaceError)
 RETRY_SECONDS = 1.0
+DECODERS_RETRY_SECONDS = 5.0
 STORE_TRIES = 20
 RECONCILE_SECONDS = 10
 IO_THREADS = 4
@@ -45,6 +46,7 @@ class Pipeline:
     def __init__(self, *, predictor: "Predictor", name: str) -> None:
         self.name = name
         self.stopping = threading.Event()
+        self._finished = threading.Event()
         self._predictor = predictor
         self._wake = threading.Event()
         self._hands = threading.Condition()
@@ -52,15 +54,16 @@ class Pipeline:
         self._in_hand: dict[UUID, Case] = {}
         self._to_infer: Queue[Batch | None] = Queue(maxsize=1)
         self._to_store: Queue[Batch | None] = Queue(maxsize=2)
-        self._io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="films", initializer=None)
+        self._io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="films")
         self._threads = [
             threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True)
-            for target in (self._read_stage, self._infer_stage, self._store_stage, self._keep_alive)
+            for target in (self._read_stage, self._infer_stage, self._store_stage)
         ]
+        self._keeper = threading.Thread(target=self._keep_alive, name="keep_alive", daemon=True)
 
     def start(self) -> None:
         heartbeat.start_worker(name=self.name, model_version=self._predictor.info.version, engine=self._predictor.engine)
-        for thread in self._threads:
+        for thread in (*self._threads, self._keeper):
             thread.start()
 
     def wake(self) -> None:
@@ -82,14 +85,20 @@ class Pipeline:
             connection.close()  # or one that broke would fail every later call
 
     def stop(self) -> None:
-        """Finish what is in hand, give back nothing half-done, and say goodbye."""
+        """Finish what is in hand, with its leases renewed until the end, and say goodbye."""
         self.stopping.set()
         self._wake.set()
         for thread in self._threads:
             thread.join(timeout=settings.WORKER_STALL_SECONDS)
+        self._finished.set()
+        self._keeper.join(timeout=heartbeat.BEAT_SECONDS)
         self._io.shutdown(wait=True, cancel_futures=True)
         faulthandler.cancel_dump_traceback_later()
+        self._guarded(self._say_goodbye)
+
+    def _say_goodbye(self) -> bool:
         heartbeat.stop_worker(name=self.name)
+        return True
 
     # Stages
 
@@ -113,11 +122,11 @@ class Pipeline:
         try:
             batch = inference.read_batch(cases=cases, predictor=self._predictor, executor=self._io)
         except DecoderUnavailableError:
-            logger.exception("no decoding child can be started")
+            logger.exception("no decoding child can be started: the cases wait")
             self._put_down(cases)
             for case in cases:
-                analysis.release_case(case=case, code="INTERNAL")
-            self.stopping.wait(RETRY_SECONDS)
+                analysis.return_case(case=case)
+            self.stopping.wait(DECODERS_RETRY_SECONDS)
             return True
         except Exception:  # whatever it is, nobody works on these cases now: a lease that is renewed would hold them for ever
             self._put_down(cases)
@@ -218,7 +227,7 @@ class Pipeline:
 
     def _keep_alive(self) -> None:
         reconciled_at = 0.0
-        while not self.stopping.wait(heartbeat.BEAT_SECONDS):
+        while not self._finished.wait(heartbeat.BEAT_SECONDS):
             self._guarded(self._beat)
             if settings.WORKER_RECONCILES and time.monotonic() - reconciled_at >= RECONCILE_SECONDS:
                 reconciled_at = time.monotonic()

@@ -40,6 +40,10 @@ class PrivateStorageMixin:
         raise NotImplementedError("Films have no address: a view checks, then serves.")
 
 
+class VolumeMissingError(OSError):
+    """The directory that the film's directory should be in is not there: a volume is not mounted."""
+
+
 class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
     """Local files. What `save` has returned from survives a power cut: the file and its directory are fsynced.
 
@@ -63,6 +67,12 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
             raise
         _sync_directory(target.parent)
         return name
+
+    def _open(self, name: str, mode: str = "rb") -> File:
+        if not Path(self.path(name)).parent.is_dir():
+            raise VolumeMissingError("the films' directory is missing")
+        opened: File = super()._open(name, mode)  # type: ignore[misc]
+        return opened
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         """Keys are ours: a derived picture that is drawn again replaces the first."""

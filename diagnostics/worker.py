@@ -70,7 +70,7 @@ class InferenceWorker(SimpleWorker):
         return int(job.timeout or 60) + 5
 
     def handle_warm_shutdown_request(self) -> None:
-        current_pipeline().stopping.set()
+        threading.Thread(target=current_pipeline().stopping.set).start()  # see `_install_stop`
 
     def teardown(self) -> None:
         # A Redis that accepts and never answers would hold up a stop: RQ allows each of its last commands 25 s.
@@ -119,7 +119,8 @@ def worker_connection() -> Redis:
 
 def _install_stop(pipeline: Pipeline) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: pipeline.stopping.set())
+        # In a thread of its own: the handler interrupts a wait that may hold the event's lock.
+        signal.signal(number, lambda *_: threading.Thread(target=pipeline.stopping.set).start())
 
 
 __all__ = ["QUEUE_NAME", "InferenceWorker", "current_pipeline", "run", "start_pipeline"]

@@ -9,6 +9,14 @@ from urllib.parse import unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 SOCKET_PATH_MAX = 100  # bytes; the kernel's sun_path holds 108
+# A server that the network has swallowed is noticed within seconds, not after the kernel's quarter of an hour.
+POSTGRES_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
 
 
@@ -38,7 +46,7 @@ def database_from_url(url: str) -> dict[str, Any]:
         "HOST": host,
         "PORT": parts.port or "",
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": 8, "timeout": 5}, "connect_timeout": 5},
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": 8, "timeout": 5}, **POSTGRES_PATIENCE},
     }
 
 

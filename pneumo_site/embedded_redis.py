@@ -28,6 +28,8 @@ def server_arguments(var_dir: Path) -> list[str]:
     data = var_dir / "redis"
     for directory in (socket.parent, data):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if directory.stat().st_uid != os.getuid():
+            raise SystemExit(f"{directory} belongs to somebody else: remove it, or choose another VAR_DIR.")
     settings = {
         "port": "0",
         "unixsocket": str(socket),

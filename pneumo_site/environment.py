@@ -22,12 +22,25 @@ def read_secret(name: str, *, default: str | None = None) -> str | None:
         raise ImproperlyConfigured(f"{name}_FILE names {path}, which cannot be read.") from error
 
 
-def require_secret(name: str) -> str:
+def require_secret(name: str, *, length: int = 50) -> str:
     """Like `read_secret`, for production: missing or short means no start."""
     value = read_secret(name)
     if not value:
         raise ImproperlyConfigured(f"{name} (or {name}_FILE) is required outside the embedded set-up.")
+    if len(value) < length:
+        raise ImproperlyConfigured(f"{name} is too short: {length} characters at least.")
     return value
+
+
+def refuse_unsafe_production(*, debug: bool, database_url: str | None, redis_url: str | None, allowed_hosts: list[str]) -> None:
+    """Production has no silent default: raises `ImproperlyConfigured` for what only the embedded set-up may leave out."""
+    if debug:
+        raise ImproperlyConfigured("DEBUG is for the embedded set-up alone: it shows patients' data in error pages.")
+    for name, value in (("DATABASE_URL", database_url), ("REDIS_URL", redis_url), ("ALLOWED_HOSTS", allowed_hosts)):
+        if not value:
+            raise ImproperlyConfigured(f"{name} is required outside the embedded set-up.")
+    if "*" in allowed_hosts:
+        raise ImproperlyConfigured("ALLOWED_HOSTS names the portal's hosts; * would trust any Host header.")
 
 
 def embedded_secret(path: Path) -> str:
@@ -45,4 +58,4 @@ def embedded_secret(path: Path) -> str:
     return value
 
 
-__all__ = ["EnvError", "embedded_secret", "env", "read_secret", "require_secret"]
+__all__ = ["EnvError", "embedded_secret", "env", "read_secret", "refuse_unsafe_production", "require_secret"]

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError
 
 from pneumo_site.databases import database_from_url, redis_from_url, rq_connection, sqlite_database
-from pneumo_site.environment import embedded_secret, env, read_secret, require_secret
+from pneumo_site.environment import embedded_secret, env, read_secret, refuse_unsafe_production, require_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -25,7 +25,7 @@ try:
     VAR_DIR: Path = env.path("VAR_DIR", BASE_DIR / "var").resolve()
     DATABASE_URL = read_secret("DATABASE_URL")
     REDIS_URL = read_secret("REDIS_URL")
-    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"] if EMBEDDED else None)
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"] if EMBEDDED else [])
     CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
     # Uploads and the gate
@@ -47,7 +47,7 @@ try:
     WORKER_BATCH_SIZE = env.int("WORKER_BATCH_SIZE", 8)
     WORKER_DECODERS = env.int("WORKER_DECODERS", 2)
     WORKER_LEASE_SECONDS = env.int("WORKER_LEASE_SECONDS", 30)
-    WORKER_STALL_SECONDS = env.int("WORKER_STALL_SECONDS", 60)
+    WORKER_STALL_SECONDS = env.int("WORKER_STALL_SECONDS", 120)
     WORKER_POLL_SECONDS = env.float("WORKER_POLL_SECONDS", 2.0)
     WORKER_RECONCILES = env.bool("WORKER_RECONCILES", EMBEDDED)
     ANALYSIS_MAX_ATTEMPTS = env.int("ANALYSIS_MAX_ATTEMPTS", 3)
@@ -70,14 +70,15 @@ try:
 except EnvError as error:
     raise ImproperlyConfigured(str(error)) from error
 
-if not EMBEDDED and not ALLOWED_HOSTS:
-    raise ImproperlyConfigured("ALLOWED_HOSTS is required outside the embedded set-up.")
+if not EMBEDDED:
+    refuse_unsafe_production(debug=DEBUG, database_url=DATABASE_URL, redis_url=REDIS_URL, allowed_hosts=ALLOWED_HOSTS)
 if STORAGE_BACKEND == "s3" and not S3_BUCKET:
     raise ImproperlyConfigured("STORAGE_BACKEND=s3 needs S3_BUCKET.")
 
-SECRET_KEY = read_secret("SECRET_KEY") or ""
-if not SECRET_KEY:
-    SECRET_KEY = embedded_secret(VAR_DIR / "secret_key") if EMBEDDED else require_secret("SECRET_KEY")
+if EMBEDDED:
+    SECRET_KEY = read_secret("SECRET_KEY") or embedded_secret(VAR_DIR / "secret_key")
+else:
+    SECRET_KEY = require_secret("SECRET_KEY")
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 
 INSTALLED_APPS = [

@@ -89,7 +89,8 @@ def store_results(*, results: Sequence[Result]) -> int:
                 with transaction.atomic():
                     written = _store_result(result)
             except (IntegrityError, DataError):
-                logger.exception("case %s: the result was not accepted by the database", result.case.pk)
+                # Not the error's text: PostgreSQL quotes the row in it.
+                logger.error("case %s: the database did not accept the result", result.case.pk)  # noqa: TRY400
                 written = False
                 fail_case(case=result.case, code="INTERNAL")
             stored += written
@@ -159,7 +160,7 @@ def release_case(*, case: Case, code: str) -> None:
 
 
 def return_case(*, case: Case) -> None:
-    """A worker that stops politely gives back what it has not begun, and the attempt with it."""
+    """What could not even be begun goes back to the queue, and the attempt with it: the film is not to blame."""
     held(case).update(state=Case.State.QUEUED, lease_until=None, worker="", attempt=F("attempt") - 1)
 
 

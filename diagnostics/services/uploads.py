@@ -127,6 +127,7 @@ def _create_case(
         size_bytes=info.size_bytes,
         width=info.width,
         height=info.height,
+        bits=info.bits,
         idempotency_key=idempotency_key,
     )
 

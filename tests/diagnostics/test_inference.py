@@ -15,6 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import User
+from diagnostics import pipeline as pipeline_module
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case, Patient, Prediction
@@ -187,12 +188,14 @@ def test_a_database_that_goes_away_for_a_moment_costs_no_case(pipeline: Pipeline
     assert Prediction.objects.count() == 1
 
 
-def test_decoding_children_that_cannot_start_send_the_case_back(pipeline: Pipeline, doctor: User, stub: StubPredictor) -> None:
-    with mock.patch.object(StubPredictor, "decode", side_effect=api.DecoderUnavailableError("no memory")):
+def test_decoding_children_that_cannot_start_cost_no_attempt(pipeline: Pipeline, doctor: User, settings: Settings) -> None:
+    failing = mock.patch.object(StubPredictor, "decode", side_effect=api.DecoderUnavailableError("no memory"))
+    with mock.patch.object(pipeline_module, "DECODERS_RETRY_SECONDS", 0.05), failing as decode:
         case = stored(doctor, b"a")
-        wait_until(lambda: Case.objects.get(pk=case.pk).attempt == 1, "the first try", seconds=20)
+        wait_until(lambda: decode.call_count > 2 * settings.ANALYSIS_MAX_ATTEMPTS, "many tries", seconds=20)
     wait_until(all_final, "the analysis", seconds=20)
     assert state_of(case) == ("done", "")
+    assert Case.objects.get(pk=case.pk).attempt == 1
 
 
 def test_a_polite_stop_finishes_what_is_in_hand(pipeline: Pipeline, doctor: User) -> None:

@@ -56,7 +56,13 @@ def test_other_bytes_than_were_accepted_are_noticed(tmp_path: Path) -> None:
         storage.read_film("cases/abc", sha256="a" * 64)
 
 
+def test_a_volume_that_is_not_mounted_is_an_outage_not_damage() -> None:
+    with pytest.raises(StorageUnavailableError):
+        storage.read_film("cases/none")
+
+
 def test_a_missing_object_is_damage_not_an_outage() -> None:
+    storage.save_derived("cases/another", b"film")
     with pytest.raises(StoredFilmDamagedError):
         storage.read_film("cases/none")
 
@@ -88,6 +94,7 @@ def test_a_film_for_the_browser_is_streamed_and_does_not_name_its_place() -> Non
 
 
 def test_a_missing_film_is_noticed_before_an_answer_begins() -> None:
+    storage.save_derived("cases/another", b"film")
     with pytest.raises(StoredFilmDamagedError):
         storage.open_film("cases/none")
 

@@ -74,6 +74,8 @@ def test_derived_pictures_are_png_for_this_reader_alone(client: Client, doctor: 
 def test_a_picture_that_was_lost_gets_404(client: Client, doctor: User, name: str) -> None:
     case = make_case(doctor, state="done")
     make_prediction(case)
+    for folder in ("cases", "displays", "heatmaps"):
+        storage.save_derived(f"{folder}/another", b"film")  # the volume is there, this film is not
     client.force_login(doctor)
     assert client.get(reverse(f"diagnostics:{name}", args=[case.pk])).status_code == 404
 

@@ -16,6 +16,7 @@ PRODUCTION = {
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
     "ALLOWED_HOSTS": "portal.hospital.example",
     "DATABASE_URL": "postgresql://portal:secret@127.0.0.1/portal",
+    "REDIS_URL": "rediss://rq:secret@127.0.0.1:6379/0",
 }
 
 
@@ -44,7 +45,12 @@ def start(var_dir: Path, code: str = "", **variables: str) -> "subprocess.Comple
         ({"REDIS_URL": "http://x"}, "REDIS_URL"),
         ({"SECRET_KEY_FILE": "/nonexistent"}, "SECRET_KEY_FILE"),
         (PRODUCTION | {"SECRET_KEY": ""}, "SECRET_KEY"),
+        (PRODUCTION | {"SECRET_KEY": "short"}, "SECRET_KEY"),
         (PRODUCTION | {"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS"),
+        (PRODUCTION | {"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS"),
+        (PRODUCTION | {"DATABASE_URL": ""}, "DATABASE_URL"),
+        (PRODUCTION | {"REDIS_URL": ""}, "REDIS_URL"),
+        (PRODUCTION | {"DEBUG": "1"}, "DEBUG"),
     ],
 )
 def test_a_bad_setting_stops_the_start_and_is_named(tmp_path: Path, variables: dict[str, str], named: str) -> None:
