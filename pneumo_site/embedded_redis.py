@@ -41,6 +41,7 @@ def server_arguments(var_dir: Path) -> list[str]:
         "maxmemory": "64mb",
         "maxmemory-policy": "noeviction",
         "loglevel": "warning",
+        "logfile": str(data / "redis.log"),
         "daemonize": "no",
     }
     return [word for name, value in settings.items() for word in (f"--{name}", value)]

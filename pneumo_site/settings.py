@@ -5,6 +5,7 @@ Two profiles share one code path: `embedded` (the default: SQLite, files and a p
 """
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from csp.constants import NONCE, NONE, SELF
@@ -75,10 +76,8 @@ if not EMBEDDED:
 if STORAGE_BACKEND == "s3" and not S3_BUCKET:
     raise ImproperlyConfigured("STORAGE_BACKEND=s3 needs S3_BUCKET.")
 
-if EMBEDDED:
-    SECRET_KEY = read_secret("SECRET_KEY") or embedded_secret(VAR_DIR / "secret_key")
-else:
-    SECRET_KEY = require_secret("SECRET_KEY")
+_embedded_key = partial(embedded_secret, VAR_DIR / "secret_key")
+SECRET_KEY = (read_secret("SECRET_KEY") or _embedded_key()) if EMBEDDED else require_secret("SECRET_KEY")
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 
 INSTALLED_APPS = [
