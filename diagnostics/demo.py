@@ -55,17 +55,17 @@ class DemoFilm:
 
 
 DEMO_FILMS = (
-    DemoFilm("DEMO-1001", "Alder, Ann", "DICOM", "lobar", note="Fever for three days, cough."),
+    DemoFilm("DEMO-1001", "Alder, Ann", "DICOM", "patchy", "both", "Fever for three days, cough."),
     DemoFilm("DEMO-1001", "Alder, Ann", "JPEG", note="Control after treatment."),
-    DemoFilm("DEMO-1002", "Birch, Ben", "JPEG", "patchy", "left"),
+    DemoFilm("DEMO-1002", "Birch, Ben", "JPEG", "patchy", "both"),
     DemoFilm("DEMO-1003", "Cedar, Cara", "PNG"),
     DemoFilm("DEMO-1004", "Dogwood, Dan", "JPEG"),
     DemoFilm("DEMO-1005", "Elm, Ella", "DICOM", note="Before surgery."),
     DemoFilm("DEMO-1006", "Fir, Finn", "JPEG", "lobar", "left", "Crackles on the left."),
     DemoFilm("DEMO-1007", "Gorse, Gina", "PNG16"),
-    DemoFilm("DEMO-1008", "Hazel, Hugo", "JPEG", "patchy"),
+    DemoFilm("DEMO-1008", "Hazel, Hugo", "JPEG", "patchy", "both"),
     DemoFilm("DEMO-1009", "Ivy, Ida", "JPEG"),
-    DemoFilm("DEMO-1010", "Juniper, Jon", "DICOM", "lobar"),
+    DemoFilm("DEMO-1010", "Juniper, Jon", "DICOM", "patchy", "both"),
     DemoFilm("", "", "JPEG", note="Patient not known yet."),
 )
 
@@ -125,7 +125,7 @@ def _upload_film(doctor: User, film: DemoFilm, seed: int) -> None:
 def _draw(film: DemoFilm, seed: int, birth_date: date) -> tuple[bytes, str]:
     from diagnostics import phantom
 
-    opacity = phantom.Opacity(pattern=film.opacity, side=film.side) if film.opacity else None  # type: ignore[arg-type]
+    opacity = phantom.Opacity(pattern=film.opacity, side=film.side, strength=1.0) if film.opacity else None  # type: ignore[arg-type]
     picture = phantom.draw_film(seed=seed, opacity=opacity)
     if film.format == "DICOM":
         tags = phantom.FilmTags(

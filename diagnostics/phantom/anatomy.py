@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 Pattern = Literal["lobar", "patchy"]
-Side = Literal["right", "left"]
+Side = Literal["right", "left", "both"]
+SIDES: dict[str, tuple[int, ...]] = {"right": (-1,), "left": (1,), "both": (-1, 1)}
 
 CENTRE = 0.5
 MIN_SIDE = 64  # pixels; a smaller film has no ribs to speak of
@@ -38,7 +39,7 @@ BODY: tuple[Point, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Opacity:
-    """A shadow such as pneumonia casts: one dense lobe or scattered patches, in one lung, with a strength in (0, 1]."""
+    """A shadow such as pneumonia casts: a dense lobe or scattered patches, in one lung or both, with a strength in (0, 1]."""
 
     pattern: Pattern = "lobar"
     side: Side = "right"
@@ -244,8 +245,8 @@ class _Chest:
         return np.asarray(Image.fromarray(grid).resize((self._width, self._height), Image.Resampling.BICUBIC))
 
     def _opacity(self, opacity: Opacity) -> Layer:
-        side = -1 if opacity.side == "right" else 1
-        shape = self._lobe(side) if opacity.pattern == "lobar" else self._patches(side)
+        draw = self._lobe if opacity.pattern == "lobar" else self._patches
+        shape = sum(draw(side) for side in SIDES[opacity.side])
         return shape * (1 + 0.09 * self._cloud(20) + 0.05 * self._cloud(70))
 
     def _lobe(self, side: int) -> Layer:
