@@ -70,14 +70,14 @@ class Pipeline:
         """Look for queued cases now."""
         self._wake.set()
 
-    def wait_for(self, case_id: UUID, *, seconds: float) -> None:
-        """Return when the case has left the queue and the hands of this worker, or after that time."""
+    def wait_until_idle(self, *, seconds: float) -> None:
+        """Return when nothing waits and nothing is in hand, or after that time."""
         end = time.monotonic() + seconds
         try:
             while time.monotonic() < end and not self.stopping.wait(LOOK_SECONDS):
                 with self._hands:
-                    self._hands.wait_for(lambda: case_id not in self._in_hand, timeout=seconds)
-                if not Case.objects.filter(pk=case_id, state=Case.State.QUEUED).exists():
+                    self._hands.wait_for(lambda: not self._in_hand, timeout=seconds)
+                if not Case.objects.queued().exists():
                     return
         except DATABASE_DOWN as error:
             logger.warning("database unavailable: %s", type(error).__name__)
@@ -117,7 +117,8 @@ class Pipeline:
         self._draw(opened_only=True)
         cases = analysis.claim_cases(worker=self.name, limit=settings.WORKER_BATCH_SIZE)
         if not cases:
-            return self._draw(opened_only=False)
+            # While films are still in the engine, drawing would take its cores; the last one put down wakes this stage.
+            return not self._in_hand and self._draw(opened_only=False)
         self._take(cases)
         try:
             batch = inference.read_batch(cases=cases, predictor=self._predictor, executor=self._io)
@@ -211,6 +212,8 @@ class Pipeline:
                 if self._in_hand.get(case.pk) is case:  # and not a later claim of the same row
                     del self._in_hand[case.pk]
             self._hands.notify_all()
+            if not self._in_hand:
+                self._wake.set()
         self._show_progress()
 
     def _show_progress(self) -> None:

@@ -16,7 +16,7 @@ from mlmodel.types import IntendedUse, RejectedImageError
 MAX_ADDRESS_SPACE = 1_500_000_000  # bytes
 MAX_CPU_SECONDS = 20  # per film
 MAX_OPEN_FILES = 64
-NICENESS = 5  # the network that waits for the films comes first
+NICENESS = 19  # the network that waits for the films comes first
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
 def perform(head: dict[str, Any], image: bytes) -> tuple[dict[str, Any], bytes]:
     """`decode`: facts and the network's input; `display`: the film as PNG. Raises `RejectedImageError`."""
     if head["operation"] == "display":
-        return {}, render_display(image)
+        return render_display(image)
     return decode(image, int(head["size"]), IntendedUse(**head["use"]))
 
 
@@ -56,35 +56,36 @@ def decode(image: bytes, size: int, use: IntendedUse) -> tuple[dict[str, Any], b
     from mlmodel.codes import rejection
     from mlmodel.decoding import check_headers, read_film
     from mlmodel.headers import inspect_headers
-    from mlmodel.preprocessing import prepare_film
+    from mlmodel.preprocessing import DECODED_SIDES, prepare_film
 
     started = time.perf_counter()
     info = inspect_headers(image)
     check_headers(info, use)
-    film = read_film(image, info)
+    film = read_film(image, info, at_least=DECODED_SIDES * size)
     if film.pixels.is_coloured:
         raise rejection("COLOUR_PHOTO")
     plane = prepare_film(film.pixels.grey, size)
     facts = {
-        "width": film.pixels.grey.width,
-        "height": film.pixels.grey.height,
         "bits": film.pixels.bits,
-        "pixel_sha256": film.pixels.pixel_sha256,
         "age_years": film.age_years,
         "decode_milliseconds": (time.perf_counter() - started) * 1000,
     }
     return facts, plane.tobytes()
 
 
-def render_display(image: bytes) -> bytes:
-    """The film as an 8-bit grey PNG at its own size, without metadata. Raises `RejectedImageError`."""
+def render_display(image: bytes) -> tuple[dict[str, Any], bytes]:
+    """SHA-256 of the film's pixels, and the film as an 8-bit grey PNG at its own size, without metadata.
+
+    Raises `RejectedImageError`.
+    """
     from mlmodel.decoding import read_film
 
     buffer = BytesIO()
-    display = read_film(image).as_display()
+    film = read_film(image)
+    display = film.as_display()
     display.info.clear()  # or Pillow carries over the original's colour profile and comments
     display.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return {"pixel_sha256": film.pixels.pixel_sha256}, buffer.getvalue()
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from mlmodel.codes import rejection
 from mlmodel.decoder_protocol import read_message, write_message
-from mlmodel.types import DecodedFilm, DecoderUnavailableError, ImageBytes, IntendedUse
+from mlmodel.types import DecodedFilm, DecoderUnavailableError, DisplayPicture, ImageBytes, IntendedUse
 
 TIMEOUT_SECONDS = 20.0  # per film, by the clock
 START_SECONDS = 60.0  # a loaded machine is slow to import, not broken
@@ -52,9 +52,10 @@ class DecoderPool:
         facts, body = self._ask({"operation": "decode", "size": size, "use": asdict(use)}, image)
         return DecodedFilm(model_input=np.frombuffer(body, np.uint8).reshape(size, size), **facts)
 
-    def render_display(self, image: ImageBytes) -> bytes:
-        """The film as a browser shows it: PNG, 8-bit grey, full size. Raises as `decode` does."""
-        return self._ask({"operation": "display"}, image)[1]
+    def render_display(self, image: ImageBytes) -> DisplayPicture:
+        """The film as a browser shows it. Raises as `decode` does."""
+        facts, png = self._ask({"operation": "display"}, image)
+        return DisplayPicture(png, **facts)
 
     def close(self) -> None:
         """End every child; those at work are ended when their film is done or out of time."""

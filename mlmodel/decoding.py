@@ -43,12 +43,19 @@ MODES: dict[str, tuple[str, ...] | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """What a decoder hands over. `grey` is upright, black where little was exposed, of mode L or, from 0 to 1, F."""
+    """What a decoder hands over. `grey` is upright, black where little was exposed, of mode L or, from 0 to 1, F. `stored`
+    are the grey values as the file holds them, where they are not what `grey` shows."""
 
     grey: Image.Image
-    pixel_sha256: str
     bits: int
     is_coloured: bool = False
+    stored: NDArray[Any] | None = None
+
+    @property
+    def pixel_sha256(self) -> str:
+        """Known by it is the same film in another container; computed when asked for, since it costs as much as resizing."""
+        buffer = self.grey.tobytes() if self.stored is None else np.ascontiguousarray(self.stored).data
+        return hash_pixels(*self.grey.size, buffer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +75,11 @@ class Film:
         return grey if grey.mode == "L" else Image.fromarray(to_uint8(np.asarray(grey)))
 
 
-def read_film(image: bytes, info: ImageInfo | None = None) -> Film:
+def read_film(image: bytes, info: ImageInfo | None = None, *, at_least: int = 0) -> Film:
     """Headers checked, unless `info` says that they were, then pixels decoded.
+
+    `at_least` lets a large JPEG be decoded at a half, a quarter or an eighth of its size, with no side under so many pixels:
+    libjpeg scales in the DCT domain, which halves the time. 0 decodes every pixel.
 
     Raises `RejectedImageError` with the code of `inspect_headers`, or UNREADABLE where a library gives up; `MemoryError` and
     `RecursionError` pass, for the process that meets them is not to be trusted with another film.
@@ -80,7 +90,7 @@ def read_film(image: bytes, info: ImageInfo | None = None) -> Film:
             from mlmodel.dicom_pixels import read_dicom
 
             return Film(read_dicom(image), info)
-        return Film(_read_picture(image), info)
+        return Film(_read_picture(image, at_least), info)
     except (MemoryError, RecursionError, RejectedImageError):
         raise
     except Exception as error:  # the libraries raise some twenty unrelated types on damaged files
@@ -108,9 +118,11 @@ def hash_pixels(width: int, height: int, stored: Any) -> str:
     return digest.hexdigest()
 
 
-def _read_picture(image: bytes) -> Pixels:
+def _read_picture(image: bytes, at_least: int) -> Pixels:
     """JPEG or PNG; the first frame of several counts."""
     with Image.open(BytesIO(image), formats=("JPEG", "PNG")) as picture:
+        if at_least:
+            picture.draft(None, (at_least, at_least))  # does nothing to a PNG
         picture.load()
         ImageOps.exif_transpose(picture, in_place=True)
         if picture.mode not in MODES:
@@ -119,7 +131,7 @@ def _read_picture(image: bytes) -> Pixels:
         if steps is None:
             stored = np.asarray(picture).astype(np.uint16)
             grey = Image.fromarray(stored.astype(np.float32) / np.float32(65535))
-            return Pixels(grey, hash_pixels(*grey.size, stored.data), 16)
+            return Pixels(grey, 16, stored=stored)
         return _reduce_to_grey(picture, steps)
 
 
@@ -130,7 +142,7 @@ def _reduce_to_grey(picture: Image.Image, steps: tuple[str, ...]) -> Pixels:
             is_coloured = is_colour(np.asarray(picture.resize((64, 64), Image.Resampling.BOX)))
         else:
             picture = _on_black(picture) if step == "on black" else picture.convert(step)
-    return Pixels(picture, hash_pixels(*picture.size, picture.tobytes()), 8, is_coloured)
+    return Pixels(picture, 8, is_coloured)
 
 
 def is_colour(thumbnail: NDArray[np.uint8]) -> bool:

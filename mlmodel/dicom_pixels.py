@@ -14,7 +14,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, get_d
 
 from mlmodel import extended_jpeg
 from mlmodel.codes import rejection
-from mlmodel.decoding import Pixels, hash_pixels, is_colour
+from mlmodel.decoding import Pixels, is_colour
 from mlmodel.headers import MAX_PIXELS
 
 # One plugin per transfer syntax, so that a damaged stream meets one library and not each in turn. gdcm (C++ by SWIG) reads only
@@ -54,7 +54,7 @@ def read_dicom(image: bytes) -> Pixels:
         grey = 1 - grey
     if padding is not None:
         grey[padding] = 0
-    return Pixels(Image.fromarray(grey), hash_pixels(stored.shape[1], stored.shape[0], np.ascontiguousarray(stored).data), bits)
+    return Pixels(Image.fromarray(grey), bits, stored=stored)
 
 
 def _decode(dataset: Dataset) -> NDArray[Any]:
@@ -115,7 +115,7 @@ def _grey_from_colour(values: NDArray[Any]) -> Pixels:
     picture = Image.fromarray(eight)
     grey = picture.convert("L")
     is_coloured = is_colour(np.asarray(picture.resize((64, 64), Image.Resampling.BOX)))
-    return Pixels(grey, hash_pixels(*grey.size, grey.tobytes()), 8, is_coloured)
+    return Pixels(grey, 8, is_coloured)
 
 
 def _first(value: Any) -> float | None:

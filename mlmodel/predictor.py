@@ -19,6 +19,7 @@ from mlmodel.registry import locate_version
 from mlmodel.types import (
     ArtifactIncompatibleError,
     DecodedFilm,
+    DisplayPicture,
     Finding,
     ImageBytes,
     ModelInfo,
@@ -68,9 +69,8 @@ class Predictor:
             for film, logit, activation in zip(films, logits, activations, strict=True)
         ]
 
-    def render_display(self, image: ImageBytes) -> bytes:
-        """The film as a browser shows it: PNG, 8-bit grey, full size. Raises `RejectedImageError` or
-        `DecoderUnavailableError`."""
+    def render_display(self, image: ImageBytes) -> DisplayPicture:
+        """The film as a browser shows it. Raises `RejectedImageError` or `DecoderUnavailableError`."""
         return self._decoders.render_display(image)
 
     def warm_up(self) -> None:
@@ -95,7 +95,7 @@ class Predictor:
         if isinstance(outcome, Refusal):
             return outcome
         try:
-            png = self.render_display(image)
+            png = self.render_display(image).png
         except RejectedImageError as error:
             return refusal(error.code)
         return Finding(

@@ -77,17 +77,22 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedFilm:
-    """A film ready for the network, as a decoding child hands it over. `model_input` is (size, size) uint8; width, height and
-    bits are the film's own; `pixel_sha256` is over its grey values, so that the same film in another container has the same
-    one."""
+    """A film ready for the network, as a decoding child hands it over. `model_input` is (size, size) uint8; bits are the film's
+    own."""
 
     model_input: "NDArray[np.uint8]"
-    width: int
-    height: int
     bits: int
-    pixel_sha256: str
     age_years: float | None
     decode_milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayPicture:
+    """The film as a browser shows it: PNG, 8-bit grey, full size. `pixel_sha256` is over the film's grey values as stored, so
+    that the same film in another container has the same one."""
+
+    png: bytes
+    pixel_sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,14 +59,26 @@ class Portal:
         return done.stdout
 
     def is_ready(self) -> bool:
+        return self.answers("/readyz")
+
+    def answers(self, path: str = "/healthz") -> bool:
         with contextlib.suppress(requests.RequestException):
-            return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return requests.get(f"{self.url}{path}", timeout=5).status_code == 200
         return False
+
+    @contextlib.contextmanager
+    def worker(self) -> Iterator[None]:
+        """A worker beside what runs, until the block ends."""
+        with process([sys.executable, "manage.py", "run_worker"], self.var_dir / "worker.log", cwd=ROOT, env=self.environment):
+            yield
 
 
 @contextlib.contextmanager
-def running_portal(var_dir: Path, settings: Mapping[str, str] | None = None, *, ready: bool = True) -> Iterator[Portal]:
-    """Prepare and start; yields when `/readyz` is 200. Ends every process it started."""
+def running_portal(
+    var_dir: Path, settings: Mapping[str, str] | None = None, *, parts: tuple[str, ...] = ()
+) -> Iterator[Portal]:
+    """Prepare and start all parts, or those of the Procfile that are named; yields when the portal is ready (when it answers,
+    where parts are left out). Ends every process it started."""
     port = free_port()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     inherited = {name: value for name, value in os.environ.items() if name not in {"DJANGO_SETTINGS_MODULE", "VAR_DIR"}}
@@ -75,7 +87,7 @@ def running_portal(var_dir: Path, settings: Mapping[str, str] | None = None, *, 
     portal = Portal(f"http://127.0.0.1:{port}", var_dir, environment)
     portal.manage("prepare", "--demo")
     portal.logins = json.loads((var_dir / "demo-logins.json").read_text(encoding="utf-8"))
-    with process(["honcho", "start"], var_dir / "portal.log", cwd=ROOT, env=environment):
-        if ready:
-            wait_until(portal.is_ready, f"the portal's readiness (see {var_dir / 'portal.log'})")
+    with process(["honcho", "start", *parts], var_dir / "portal.log", cwd=ROOT, env=environment):
+        is_up = portal.answers if parts else portal.is_ready
+        wait_until(is_up, f"the portal's readiness (see {var_dir / 'portal.log'})")
         yield portal

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -27,7 +26,6 @@ class Result:
     case: Case
     outcome: api.Outcome
     engine: str
-    pixel_sha256: str = ""
     heatmap_key: str = ""
 
 
@@ -77,64 +75,71 @@ def renew_leases(*, cases: Sequence[Case]) -> None:
 
 
 def store_results(*, results: Sequence[Result]) -> int:
-    """Write a batch of outcomes, each behind its fence; returns how many were ours to write.
+    """Write a batch of outcomes in one transaction, each behind its fence; returns how many were ours to write.
 
     A result whose row was given to another worker is dropped with its heatmap. One that was written before, by a commit whose
-    answer was lost, keeps it.
+    answer was lost, keeps it. A result that the database does not accept fails alone.
     """
-    stored = 0
+    try:
+        return _store_together(results)
+    except (IntegrityError, DataError):
+        return sum(_store_alone(result) for result in results)
+
+
+def _store_together(results: Sequence[Result]) -> int:
     with transaction.atomic():
+        written = [result for result in results if _finish(result)]
+        _write_predictions([result for result in written if isinstance(result.outcome, api.Finding)])
         for result in results:
-            try:
-                with transaction.atomic():
-                    written = _store_result(result)
-            except (IntegrityError, DataError):
-                # Not the error's text: PostgreSQL quotes the row in it.
-                logger.error("case %s: the database did not accept the result", result.case.pk)  # noqa: TRY400
-                written = False
-                fail_case(case=result.case, code="INTERNAL")
-            stored += written
-            if not written and result.heatmap_key and not _is_stored(result):
+            if result not in written and result.heatmap_key and not _is_stored(result):
                 transaction.on_commit(partial(storage.delete_quietly, result.heatmap_key))
-    return stored
+    return len(written)
 
 
-def _store_result(result: Result) -> bool:
+def _store_alone(result: Result) -> int:
+    try:
+        return _store_together([result])
+    except (IntegrityError, DataError):
+        # Not the error's text: PostgreSQL quotes the row in it.
+        logger.error("case %s: the database did not accept the result", result.case.pk)  # noqa: TRY400
+        fail_case(case=result.case, code="INTERNAL")
+        if result.heatmap_key:
+            storage.delete_quietly(result.heatmap_key)
+        return 0
+
+
+def _finish(result: Result) -> bool:
+    """The case's final state, if the claim still holds."""
     outcome = result.outcome
     if isinstance(outcome, api.Refusal):
-        return _finish(result, state=Case.State.REFUSED, refusal_code=outcome.code, display=_display_after(outcome))
-    if not _finish(result, state=Case.State.DONE):
-        return False
-    Prediction.objects.get_or_create(
-        case=result.case,
-        model_version=outcome.model_version,
-        defaults={
-            "probability": outcome.probability,
-            "threshold": outcome.threshold,
-            "label": outcome.label,
-            "engine": result.engine,
-            "timings": asdict(outcome.timings),
-            "heatmap_key": result.heatmap_key,
-        },
+        columns = {"state": Case.State.REFUSED, "refusal_code": outcome.code, "display": _display_after(outcome)}
+    else:
+        columns = {"state": Case.State.DONE}
+    return bool(held(result.case).update(lease_until=None, finished_at=Now(), **columns))
+
+
+def _write_predictions(results: Sequence[Result]) -> None:
+    """One row each, unless the case has one of this version: that was written first and is never changed."""
+    known = set(Prediction.objects.filter(case__in=[result.case for result in results]).values_list("case_id", "model_version"))
+    rows = [_prediction(result.case, result.outcome, result) for result in results if isinstance(result.outcome, api.Finding)]
+    Prediction.objects.bulk_create(row for row in rows if (row.case_id, row.model_version) not in known)
+
+
+def _prediction(case: Case, finding: api.Finding, result: Result) -> Prediction:
+    return Prediction(
+        case=case,
+        model_version=finding.model_version,
+        probability=finding.probability,
+        threshold=finding.threshold,
+        label=finding.label,
+        engine=result.engine,
+        timings=asdict(finding.timings),
+        heatmap_key=result.heatmap_key,
     )
-    return True
 
 
 def _is_stored(result: Result) -> bool:
     return Prediction.objects.filter(case=result.case, heatmap_key=result.heatmap_key).exists()
-
-
-def _finish(result: Result, **columns: Any) -> bool:
-    if result.pixel_sha256:
-        columns |= {"pixel_sha256": result.pixel_sha256, "duplicate_of": _earlier_copy(result)}
-    return bool(held(result.case).update(lease_until=None, finished_at=Now(), **columns))
-
-
-def _earlier_copy(result: Result) -> Case | None:
-    """The first case with this film, now that its pixels are known too."""
-    case = result.case
-    case.pixel_sha256 = result.pixel_sha256
-    return Case.objects.same_film(case).order_by("created_at").first()
 
 
 def _display_after(refusal: api.Refusal) -> str:
@@ -164,9 +169,13 @@ def return_case(*, case: Case) -> None:
     held(case).update(state=Case.State.QUEUED, lease_until=None, worker="", attempt=F("attempt") - 1)
 
 
-def set_display(*, case: Case, display: str) -> None:
-    """The picture for the browser is there, or never will be."""
-    Case.objects.filter(pk=case.pk, display=Case.Display.PENDING).update(display=display)
+def set_display(*, case: Case, display: str, pixel_sha256: str = "") -> None:
+    """The picture for the browser is there, or never will be. Now the pixels are known too, and with them earlier copies."""
+    case.pixel_sha256 = pixel_sha256
+    earlier = Case.objects.same_film(case).order_by("created_at").first()
+    Case.objects.filter(pk=case.pk, display=Case.Display.PENDING).update(
+        display=display, pixel_sha256=pixel_sha256, duplicate_of=earlier
+    )
 
 
 def give_up_expired_leases() -> tuple[int, int]:

@@ -48,7 +48,7 @@ def read_batch(*, cases: list[Case], predictor: "Predictor", executor: Executor)
     for (case, _), film in zip(fetched, decoded, strict=True):
         refusal = film if isinstance(film, api.Refusal) else _refuse_by_age(case, predictor.info.intended_use)
         if refusal is not None:
-            batch.results.append(Result(case, refusal, predictor.engine, getattr(film, "pixel_sha256", "")))
+            batch.results.append(Result(case, refusal, predictor.engine))
         elif not isinstance(film, api.Refusal):
             batch.films.append((case, film))
     return batch
@@ -95,8 +95,8 @@ def infer_batch(*, batch: Batch, predictor: "Predictor") -> None:
         logger.exception("forward pass of %s films failed", len(batch.films))
         _infer_singly(batch, predictor)
         return
-    for (case, film), finding in zip(batch.films, findings, strict=True):
-        _add_finding(batch, case, film, finding, predictor.engine)
+    for (case, _), finding in zip(batch.films, findings, strict=True):
+        _add_finding(batch, case, finding, predictor.engine)
 
 
 def _infer_singly(batch: Batch, predictor: "Predictor") -> None:
@@ -107,13 +107,13 @@ def _infer_singly(batch: Batch, predictor: "Predictor") -> None:
             logger.exception("case %s: forward pass failed", case.pk)
             analysis.release_case(case=case, code="INTERNAL")
         else:
-            _add_finding(batch, case, film, finding, predictor.engine)
+            _add_finding(batch, case, finding, predictor.engine)
 
 
-def _add_finding(batch: Batch, case: Case, film: "DecodedFilm", finding: api.Finding, engine: str) -> None:
+def _add_finding(batch: Batch, case: Case, finding: api.Finding, engine: str) -> None:
     key = storage.new_heatmap_key()
     batch.heatmaps.append((key, finding.heatmap_png))
-    batch.results.append(Result(case, finding, engine, film.pixel_sha256, key))
+    batch.results.append(Result(case, finding, engine, key))
 
 
 def store_batch(*, batch: Batch, executor: Executor) -> int:
@@ -147,21 +147,24 @@ def draw_displays(*, limit: int, predictor: "Predictor", executor: Executor, ope
     pending = Case.objects.without_display()
     cases = list((pending.opened() if opened_only else pending)[:limit])
     drawn = list(zip(cases, executor.map(lambda case: _draw_display(case, predictor), cases), strict=True))
-    settled = [(case, display) for case, display in drawn if display is not None]
-    for case, display in settled:
-        analysis.set_display(case=case, display=display)
+    settled = [(case, result) for case, result in drawn if result is not None]
+    for case, (display, pixel_sha256) in settled:
+        analysis.set_display(case=case, display=display, pixel_sha256=pixel_sha256)
     return len(settled)
 
 
-def _draw_display(case: Case, predictor: "Predictor") -> str | None:
-    """What became of the picture; None where it is to be tried again. Runs in a thread that leaves the rows alone."""
+def _draw_display(case: Case, predictor: "Predictor") -> tuple[str, str] | None:
+    """What became of the picture, and the hash of its pixels; None where it is to be tried again.
+
+    Runs in a thread that leaves the rows alone.
+    """
     try:
         picture = predictor.render_display(storage.read_film(case.original_key, sha256=case.sha256))
-        storage.save_derived(storage.display_key(case.pk), picture)
+        storage.save_derived(storage.display_key(case.pk), picture.png)
     except (StorageUnavailableError, api.DecoderUnavailableError) as error:
         logger.warning("case %s: picture not drawn yet: %s", case.pk, type(error).__name__)
         return None
     except (StoredFilmDamagedError, api.RejectedImageError) as error:
         logger.warning("case %s: picture cannot be drawn: %s", case.pk, type(error).__name__)
-        return Case.Display.UNAVAILABLE
-    return Case.Display.READY
+        return Case.Display.UNAVAILABLE, ""
+    return Case.Display.READY, picture.pixel_sha256

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlmodel.codes import rejection
 from mlmodel.decoding import read_film
-from mlmodel.preprocessing import prepare_film
+from mlmodel.preprocessing import DECODED_SIDES, prepare_film
 from mlmodel.training.progress import Progress
 from mlmodel.types import RejectedImageError
 
@@ -74,7 +74,7 @@ def load_films(films: list[LabelledFilm], size: int, progress: Progress) -> tupl
 
 def _decode(content: bytes, size: int) -> NDArray[np.uint8]:
     try:
-        return prepare_film(read_film(content).pixels.grey, size)
+        return prepare_film(read_film(content, at_least=DECODED_SIDES * size).pixels.grey, size)
     except (MemoryError, RecursionError) as error:
         raise rejection("UNREADABLE") from error
 

@@ -5,7 +5,6 @@ The films beside the project are used where they are there, drawn ones elsewhere
 
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -46,37 +45,18 @@ def all_at_once(portal: Portal, films: list[tuple[str, bytes]]) -> tuple[dict[st
     return states | {"sent": len(films), "accepted": len(ids)}, rate_of(portal, ids)
 
 
-def backlog(portal: Portal, films: list[tuple[str, bytes]], *, copies: int) -> tuple[dict[str, int], float]:
-    """The same with the worker held still until all have been accepted: its own rate, with no upload beside it."""
-    (worker,) = worker_pids(portal)
-    os.kill(worker, signal.SIGSTOP)
-    try:
-        with ThreadPoolExecutor(CLIENTS) as clients:
-            answers = list(clients.map(lambda film: portal.upload(film[1], film[0]), films * copies))
-    finally:
-        os.kill(worker, signal.SIGCONT)
-    ids = [answer.json()["id"] for answer in answers]
-    time.sleep(2)
-    states = count([portal.wait_for(case_id, every=0.5)["state"] for case_id in ids])
-    return states, rate_of(portal, ids)
-
-
 def one_round(portal: Portal, films: list[tuple[str, bytes]]) -> dict[str, Any]:
-    """Worker and bare engine one after the other, so that whatever else the machine does touches both alike."""
-    states, rate = backlog(portal, films, copies=COPIES)
-    (worker,) = worker_pids(portal)
-    os.kill(worker, signal.SIGSTOP)
-    try:
-        engine = engine_alone(films)
-    finally:
-        os.kill(worker, signal.SIGCONT)
+    """A worker on a backlog that was uploaded before it started, then the bare engine: in turns, so that whatever else the
+    machine does touches both alike."""
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        answers = list(clients.map(lambda film: portal.upload(film[1], film[0]), films * COPIES))
+    ids = [answer.json()["id"] for answer in answers]
+    with portal.worker():
+        portal.wait_for(ids[-1], every=1.0)  # the last in the queue: asking for every case would cost the worker its cores
+        states = count([portal.wait_for(case_id)["state"] for case_id in ids])
+    engine = engine_alone(films)
+    rate = rate_of(portal, ids)
     return {"states": states, "backlog": rate, "engine": engine["films_per_second"], "engine_name": engine["engine"]}
-
-
-def worker_pids(portal: Portal) -> list[int]:
-    from tests.integration.test_isolation import processes_of
-
-    return processes_of(portal, "run_worker")
 
 
 def rate_of(portal: Portal, ids: list[str]) -> float:
@@ -112,10 +92,14 @@ def engine_alone(films: list[tuple[str, bytes]]) -> dict[str, Any]:
 def main() -> None:
     source, films = load_films()
     report: dict[str, Any] = {"films": source, "count": len(films), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    with tempfile.TemporaryDirectory(prefix="portal-bench-") as directory, running_portal(Path(directory)) as portal:
-        one_after_another(portal, films[:WARM_UP])
-        seconds = one_after_another(portal, films)
-        at_once, at_once_rate = all_at_once(portal, films)
+    with (
+        tempfile.TemporaryDirectory(prefix="portal-bench-") as directory,
+        running_portal(Path(directory), parts=("redis", "web")) as portal,
+    ):
+        with portal.worker():
+            one_after_another(portal, films[:WARM_UP])
+            seconds = one_after_another(portal, films)
+            at_once, at_once_rate = all_at_once(portal, films)
         rounds = [one_round(portal, films) for _ in range(ROUNDS)]
 
     def middle(what: str) -> float:

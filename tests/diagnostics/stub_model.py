@@ -28,10 +28,10 @@ class StubPredictor:
             raise RuntimeError("engine failed")
         return [self._find(film) for film in films]
 
-    def render_display(self, image: bytes) -> bytes:
+    def render_display(self, image: bytes) -> api.DisplayPicture:
         if image == UNREADABLE:
             raise api.RejectedImageError("UNREADABLE", "no")
-        return b"png of " + image
+        return api.DisplayPicture(b"png of " + image, hashlib.sha256(image).hexdigest())
 
     def warm_up(self) -> None:
         """Nothing to warm."""
@@ -52,10 +52,7 @@ def probability_of(content: bytes) -> float:
 def decoded(content: bytes) -> DecodedFilm:
     return DecodedFilm(
         model_input=content,  # type: ignore[arg-type]
-        width=8,
-        height=8,
         bits=8,
-        pixel_sha256=hashlib.sha256(content).hexdigest(),
         age_years=None,
         decode_milliseconds=1.0,
     )

@@ -97,10 +97,10 @@ def test_a_picture_that_fails_unforeseen_keeps_no_case_waiting(running: Pipeline
 def test_a_listener_whose_connection_broke_is_well_again_at_the_next_call(doctor: User, transactional_db: None) -> None:
     idle = Pipeline(predictor=MODEL, name="pipeline:2")
     Case.objects.exists()
-    with mock.patch.object(Case.objects, "filter", side_effect=OperationalError("the connection is closed")):
-        idle.wait_for(uuid4(), seconds=1)
+    with mock.patch.object(Case.objects, "queued", side_effect=OperationalError("the connection is closed")):
+        idle.wait_until_idle(seconds=1)
     assert connection.connection is None
-    idle.wait_for(uuid4(), seconds=1)
+    idle.wait_until_idle(seconds=1)
 
 
 def test_putting_down_an_old_claim_keeps_a_later_one_of_the_same_row(doctor: User) -> None:
