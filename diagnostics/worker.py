@@ -1,5 +1,6 @@
 """The RQ worker: it holds the model, listens for wake-up calls, and never forks."""
 
+import gc
 import logging
 import os
 import signal
@@ -83,6 +84,8 @@ def start_pipeline() -> Pipeline:
     predictor = api.load()
     predictor.warm_up()
     pipeline = Pipeline(predictor=predictor, name=f"{socket.gethostname()}:{os.getpid()}"[:100])
+    gc.collect()
+    gc.freeze()  # the libraries and the model live as long as the process: no collection need look at them again
     pipeline.start()
     _state["pipeline"] = pipeline
     logger.info("worker %s: model %s on %s is warm", pipeline.name, predictor.info.version, predictor.engine)

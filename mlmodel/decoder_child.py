@@ -7,7 +7,9 @@ import os
 import resource
 import threading
 import time
+from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from mlmodel.decoder_protocol import read_message, write_message
@@ -107,6 +109,8 @@ def _limit_resources() -> None:
     ):
         resource.setrlimit(limit, (value, value))
     os.nice(NICENESS)
+    with suppress(OSError):  # a session of its own is a scheduling group of its own, to whose rank nice says nothing
+        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
 
 
 def _allow_cpu_seconds(seconds: int) -> None:

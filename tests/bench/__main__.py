@@ -22,7 +22,7 @@ from tests.portal import ROOT, Portal, running_portal
 
 CLIENTS = 8
 WARM_UP = 3  # films
-ROUNDS, COPIES = 3, 3
+ROUNDS, COPIES = 5, 6
 
 
 def one_after_another(portal: Portal, films: list[tuple[str, bytes]]) -> list[float]:
