@@ -19,6 +19,7 @@ from mlmodel.types import ImageInfo, IntendedUse, RejectedImageError
 
 MIN_SIDE = 128  # pixels; the network's own input is 224
 LATERAL_VIEWS = frozenset({"LL", "RL", "LLO", "RLO", "LATERAL", "LAT"})
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_CHROMA, COLOUR_SHARE = 38, 0.10  # a channel difference of 15 % over a tenth of the picture
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -120,6 +121,10 @@ def hash_pixels(width: int, height: int, stored: Any) -> str:
 
 def _read_picture(image: bytes, at_least: int) -> Pixels:
     """JPEG or PNG; the first frame of several counts."""
+    if image.startswith(PNG_SIGNATURE):
+        # Pillow reads on over a wrong checksum: a flipped bit would be another picture, and nobody would know.
+        with Image.open(BytesIO(image), formats=("PNG",)) as picture:
+            picture.verify()
     with Image.open(BytesIO(image), formats=("JPEG", "PNG")) as picture:
         if at_least:
             picture.draft(None, (at_least, at_least))  # does nothing to a PNG
