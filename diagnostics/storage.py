@@ -6,18 +6,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
-from boto3.exceptions import Boto3Error
-from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, Storage, storages
-from storages.backends.s3 import S3Storage
 
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 
 COPY_CHUNK = 256 * 1024  # bytes
-STORAGE_ERRORS = (OSError, BotoCoreError, ClientError, Boto3Error)
 
 
 def original_key(case_id: UUID) -> str:
@@ -79,34 +73,6 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
         return name
 
 
-class PrivateS3Storage(PrivateStorageMixin, S3Storage):
-    """A private bucket: encrypted, never public, time limits that a web process can bear."""
-
-    def get_default_settings(self) -> dict[str, Any]:
-        defaults = super().get_default_settings()
-        return defaults | {
-            "default_acl": None,
-            "file_overwrite": True,
-            "querystring_expire": 60,
-            "signature_version": "s3v4",
-            "max_memory_size": 1024 * 1024,
-            # One part at a time: boto's default holds ten of 8 MB in memory for each upload, too much for a web process.
-            "transfer_config": TransferConfig(use_threads=False, multipart_chunksize=5 * 1024 * 1024),
-            "client_config": Config(
-                connect_timeout=3,
-                read_timeout=10,
-                retries={"mode": "standard", "max_attempts": 3},
-                max_pool_connections=16,
-            ),
-            "object_parameters": {"ServerSideEncryption": "AES256"},
-        }
-
-    def __init__(self, *, kms_key_id: str = "", **options: Any) -> None:
-        if kms_key_id:
-            options["object_parameters"] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id}
-        super().__init__(**options)
-
-
 class NoStorage(Storage):
     """The `default` alias: nothing of ours uses it, and nothing may by accident."""
 
@@ -118,6 +84,12 @@ class NoStorage(Storage):
 
 def films() -> Storage:
     return storages["films"]
+
+
+def transient_errors() -> tuple[type[Exception], ...]:
+    """What the configured storage raises when it does not answer."""
+    errors: tuple[type[Exception], ...] = getattr(films(), "transient_errors", (OSError,))
+    return errors
 
 
 def hash_file(file: File) -> str:
@@ -134,7 +106,7 @@ def save_film(key: str, file: File) -> None:
     file.seek(0)
     try:
         films().save(key, file)
-    except STORAGE_ERRORS as error:
+    except transient_errors() as error:
         raise StorageUnavailableError(f"saving {key}: {type(error).__name__}") from error
 
 
@@ -153,7 +125,7 @@ def read_film(key: str, *, sha256: str | None = None) -> bytes:
             content: bytes = file.read()
     except FileNotFoundError as error:
         raise StoredFilmDamagedError(f"{key} is missing") from error
-    except STORAGE_ERRORS as error:
+    except transient_errors() as error:
         raise StorageUnavailableError(f"reading {key}: {type(error).__name__}") from error
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
         raise StoredFilmDamagedError(f"{key} has another SHA-256 than was accepted")
@@ -167,7 +139,7 @@ def open_film(key: str) -> File:
         film.seek(0)  # S3 fetches here, into a temporary file: its errors come before an answer begins
     except FileNotFoundError as error:
         raise StoredFilmDamagedError(f"{key} is missing") from error
-    except STORAGE_ERRORS as error:
+    except transient_errors() as error:
         raise StorageUnavailableError(f"reading {key}: {type(error).__name__}") from error
     film.name = None  # or the answer's header would name where the file lies
     return film
@@ -177,7 +149,7 @@ def delete_quietly(key: str) -> None:
     """Remove an object whose row was not written; what cannot be removed now is an orphan for `verify_storage`."""
     try:
         films().delete(key)
-    except STORAGE_ERRORS:
+    except transient_errors():
         return
 
 

@@ -171,7 +171,7 @@ _S3_OPTIONS = {
 }
 STORAGES = {
     "films": (
-        {"BACKEND": "diagnostics.storage.PrivateS3Storage", "OPTIONS": _S3_OPTIONS}
+        {"BACKEND": "diagnostics.storage_s3.PrivateS3Storage", "OPTIONS": _S3_OPTIONS}
         if STORAGE_BACKEND == "s3"
         else {"BACKEND": "diagnostics.storage.DurableFileStorage", "OPTIONS": {"location": MEDIA_DIR}}
     ),

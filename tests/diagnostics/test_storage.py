@@ -9,6 +9,7 @@ import pytest
 
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
+from diagnostics.storage_s3 import PrivateS3Storage
 
 
 def test_file_and_directories_are_synced_before_save_returns(tmp_path: Path) -> None:
@@ -101,5 +102,5 @@ def test_a_missing_film_is_noticed_before_an_answer_begins() -> None:
 
 def test_an_upload_to_s3_holds_one_part_in_memory() -> None:
     """Ten at once, which is boto's default, took a web process to 390 MB with four uploads of 60 MB; now 155 MB."""
-    config = storage.PrivateS3Storage(bucket_name="films").transfer_config
+    config = PrivateS3Storage(bucket_name="films").transfer_config
     assert (config.use_threads, config.multipart_chunksize) == (False, 5 * 1024 * 1024)

@@ -11,7 +11,9 @@ import requests
 
 from tests.portal import ROOT, Portal
 
-HEAVY = ("tensorflow", "keras", "openvino", "PIL", "pydicom", "numpy", "gdcm", "openjpeg", "jpeg_ls", "sklearn", "matplotlib")
+TENSORS = ("tensorflow", "keras", "openvino", "sklearn", "matplotlib", "numpy")
+DECODERS = ("PIL", "pydicom", "gdcm", "openjpeg", "jpeg_ls")
+HEAVY = (*TENSORS, *DECODERS, "boto3")
 WEB_LIMIT = 150  # MB
 WORKER_LIMIT = 1536  # MB
 
