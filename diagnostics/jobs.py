@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from rq.job import Job
 
-ALLOWED_FUNCTIONS = frozenset({"diagnostics.tasks.analyse_case"})
+ANALYSE_CASE = "diagnostics.tasks.analyse_case"
+ALLOWED_FUNCTIONS = frozenset({ANALYSE_CASE})
 
 
 class AnalysisJob(Job):

@@ -15,8 +15,9 @@ from redis.retry import Retry
 from rq import Queue
 from rq.exceptions import DuplicateJobError
 
+from diagnostics.jobs import ANALYSE_CASE
+
 QUEUE_NAME = "analysis"
-TASK = "diagnostics.tasks.analyse_case"
 BREAKER_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def ring(case_id: UUID) -> bool:
     try:
         # One call for a case at a time, or an outage of the workers would fill Redis with repeated ones.
         analysis_queue(web_connection()).enqueue_call(
-            TASK, args=(str(case_id),), job_id=f"case-{case_id}", unique=True, result_ttl=0, failure_ttl=300, ttl=3600
+            ANALYSE_CASE, args=(str(case_id),), job_id=f"case-{case_id}", unique=True, result_ttl=0, failure_ttl=300, ttl=3600
         )
     except DuplicateJobError:
         return True

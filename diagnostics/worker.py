@@ -21,7 +21,7 @@ from rq.serializers import JSONSerializer
 from diagnostics import queue
 from diagnostics.jobs import AnalysisJob
 from diagnostics.pipeline import Pipeline
-from diagnostics.queue import QUEUE_NAME, analysis_queue
+from diagnostics.queue import analysis_queue
 from mlmodel import api
 
 WORKER_TTL = 30  # seconds; a dequeue blocks for half of that
@@ -92,10 +92,10 @@ def start_pipeline() -> Pipeline:
     return pipeline
 
 
-def run(*, until: threading.Event | None = None) -> None:
+def run() -> None:
     """Analyse until SIGTERM or SIGINT. The pipeline goes on whatever Redis does; the listener comes back when Redis does."""
     pipeline = start_pipeline()
-    stopping = until or pipeline.stopping
+    stopping = pipeline.stopping
     try:
         while not stopping.is_set():
             _install_stop(pipeline)
@@ -124,6 +124,3 @@ def _install_stop(pipeline: Pipeline) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # In a thread of its own: the handler interrupts a wait that may hold the event's lock.
         signal.signal(number, lambda *_: threading.Thread(target=pipeline.stopping.set).start())
-
-
-__all__ = ["QUEUE_NAME", "InferenceWorker", "current_pipeline", "run", "start_pipeline"]

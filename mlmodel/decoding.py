@@ -107,7 +107,7 @@ def check_headers(info: ImageInfo, use: IntendedUse) -> None:
     if info.dicom.view_position.strip().upper() in LATERAL_VIEWS:
         raise rejection("LATERAL_VIEW")
     age = info.dicom.patient_age_years
-    if age is not None and not use.min_age_years <= age < use.max_age_years + 1:
+    if age is not None and not use.covers_age(age):
         raise rejection("AGE_OUT_OF_RANGE")
 
 

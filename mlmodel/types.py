@@ -114,6 +114,10 @@ class IntendedUse:
     max_age_years: float
     views: tuple[str, ...] = ("AP", "PA")
 
+    def covers_age(self, years: float) -> bool:
+        """The upper bound includes the whole of that year of life, as in "children of 1 to 5"."""
+        return self.min_age_years <= years < self.max_age_years + 1
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:

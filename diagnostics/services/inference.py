@@ -76,9 +76,7 @@ def _refuse_by_age(case: Case, use: api.IntendedUse) -> api.Refusal | None:
     if case.patient is None or case.patient.birth_date is None:
         return None
     age = age_in_years(case.patient.birth_date, on=case.created_at.date())
-    # The upper bound includes the whole of that year of life, as in "children of 1 to 5".
-    within = use.min_age_years <= age < use.max_age_years + 1
-    return None if within else api.refusal("AGE_OUT_OF_RANGE")
+    return None if use.covers_age(age) else api.refusal("AGE_OUT_OF_RANGE")
 
 
 def age_in_years(birth_date: date, *, on: date) -> float:
