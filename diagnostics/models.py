@@ -183,8 +183,9 @@ class Case(models.Model):
 
     @property
     def prediction(self) -> "Prediction | None":
-        """The latest prediction; reads the prefetched rows where there are any."""
-        return max(self.predictions.all(), key=lambda row: row.created_at, default=None)
+        """The latest prediction that is shown; reads the prefetched rows where there are any."""
+        shown = [row for row in self.predictions.all() if not row.is_shadow]
+        return max(shown, key=lambda row: row.created_at, default=None)
 
     @property
     def review(self) -> "Review | None":
@@ -207,7 +208,10 @@ class Prediction(models.Model):
     label = models.CharField(max_length=9, choices=Label)
     engine = models.CharField(max_length=40)
     timings = models.JSONField(default=dict, help_text="Milliseconds.")
-    heatmap_key = models.CharField(max_length=200, editable=False)
+    heatmap_key = models.CharField(max_length=200, blank=True, editable=False)
+    heat_in_lung = models.FloatField(null=True, blank=True, help_text="Share of the heat inside the lung field, 0 to 1.")
+    flags = models.JSONField(default=list, blank=True, help_text="Codes that warn of the film without refusing it.")
+    is_shadow = models.BooleanField("by a version in shadow", default=False, help_text="Kept for comparison, never shown.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -224,6 +228,27 @@ class Prediction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label} by {self.model_version}"
+
+
+class GateOverride(models.Model):
+    """A radiologist's decision to have a refused film read all the same. Never changed or deleted; shown with the result."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="overrides")
+    code = models.CharField("refusal set aside", max_length=40)
+    reason = models.TextField(max_length=1000)
+    decided_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="gate_overrides")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(name="override_is_unique_per_case_and_code", fields=["case", "code"]),
+            models.CheckConstraint(name="override_has_code_and_reason", condition=Q(code__gt="", reason__gt="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} set aside for {str(self.case_id)[:8]}"
 
 
 class Review(models.Model):

@@ -39,3 +39,28 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return self.version
+
+
+class Evaluation(models.Model):
+    """What `evaluate_model` found for one version on one set of films; a repetition replaces it.
+
+    `data_sha256` names the films and their labels, `metrics` is the JSON report, and `directory` holds it with the predictions,
+    the curves and the card.
+    """
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluations")
+    data_sha256 = models.CharField("SHA-256 of the films and labels", max_length=64)
+    n = models.PositiveIntegerField("films")
+    patients = models.PositiveIntegerField()
+    metrics = models.JSONField(default=dict)
+    directory = models.CharField(max_length=500)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(name="evaluation_is_unique_per_version_and_data", fields=["version", "data_sha256"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version_id} on {self.n} films"

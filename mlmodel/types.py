@@ -78,12 +78,13 @@ class ImageInfo:
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedFilm:
     """A film ready for the network, as a decoding child hands it over. `model_input` is (size, size) uint8; bits are the film's
-    own."""
+    own; `overridden` are the gate's codes that a radiologist has set aside for it."""
 
     model_input: "NDArray[np.uint8]"
     bits: int
     age_years: float | None
     decode_milliseconds: float
+    overridden: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class ModelInfo:
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A probability with all that gives it meaning. `heatmap_png` is RGBA, laid over the whole film; `display_png` is the film
-    as a browser shows it, or None where it was not asked for."""
+    as a browser shows it, or None where it was not asked for. `heat_in_lung` is the share (0 to 1) of the heat inside the lung
+    field, None where there is no heat; `flags` are codes of `mlmodel.codes` that warn of the film without refusing it."""
 
     probability: float
     label: Label
@@ -144,6 +146,8 @@ class Finding:
     heatmap_png: bytes
     display_png: bytes | None
     timings: Timings
+    heat_in_lung: float | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

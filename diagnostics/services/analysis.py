@@ -135,6 +135,8 @@ def _prediction(case: Case, finding: api.Finding, result: Result) -> Prediction:
         engine=result.engine,
         timings=asdict(finding.timings),
         heatmap_key=result.heatmap_key,
+        heat_in_lung=finding.heat_in_lung,
+        flags=list(finding.flags),
     )
 
 
