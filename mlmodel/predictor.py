@@ -1,6 +1,5 @@
 """A version ready to read films: children that decode, an engine that computes, and the words that come out."""
 
-import math
 import threading
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlmodel.artifact import read_info, verify_artifact
+from mlmodel.calibration import calibrate
 from mlmodel.codes import refusal
 from mlmodel.decoder_pool import DecoderPool
 from mlmodel.engines import Engine, load_engine
@@ -139,15 +139,6 @@ def load_predictor(version: str | None = None) -> Predictor:
     calibrate(0.0, info.calibration)
     engine = load_engine(location.path, metadata, engine=_setting("MODEL_ENGINE", "auto"), threads=_setting("MODEL_THREADS", 0))
     return Predictor(info, metadata, engine, DecoderPool(_setting("WORKER_DECODERS", 2)))
-
-
-def calibrate(logit: float, calibration: dict[str, Any]) -> float:
-    """Probability of pneumonia for a logit, by the version's calibration. Raises `ArtifactIncompatibleError` for an unknown
-    one."""
-    if calibration.get("method") != "none":
-        raise ArtifactIncompatibleError(f"This code knows no calibration {calibration.get('method')!r}.")
-    # Written for both signs, or exp overflows
-    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
 def _setting(name: str, default: Any) -> Any:

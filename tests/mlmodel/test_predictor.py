@@ -7,13 +7,12 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from pytest_django import Settings
 
 from mlmodel.artifact import METADATA
-from mlmodel.predictor import Predictor, calibrate, load_predictor
+from mlmodel.predictor import Predictor, load_predictor
 from mlmodel.types import (
     ArtifactCorruptError,
     ArtifactIncompatibleError,
@@ -125,11 +124,6 @@ def test_a_corrupt_artifact_is_refused_before_it_is_opened(copy: Path) -> None:
 def test_an_unknown_version_is_missing(db: None) -> None:
     with pytest.raises(ArtifactMissingError):
         load_predictor("no such version")
-
-
-@pytest.mark.parametrize(("logit", "probability"), [(0, 0.5), (1000, 1), (-1000, 0), (1.5, 1 / (1 + np.exp(-1.5)))])
-def test_without_calibration_the_probability_is_the_logistic_of_the_logit(logit: float, probability: float) -> None:
-    assert calibrate(logit, {"method": "none"}) == pytest.approx(probability)
 
 
 def test_a_worker_imports_no_tensorflow_and_no_image_library_and_sends_nothing_home(tiny_artifact: Path) -> None:

@@ -1,0 +1,1 @@
+"""How good a version is: measures with their uncertainty, calibration, operating point, comparison, model card."""
