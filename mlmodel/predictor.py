@@ -62,11 +62,11 @@ class Predictor:
         started = time.perf_counter()
         batch = np.stack([film.model_input for film in films])[..., None]
         with self._engine_lock:
-            logits, activations = self._engine.run(batch)
+            outputs = self._engine.run(batch)
         share = (time.perf_counter() - started) * 1000 / len(films)
         return [
             self._find(film, float(logit), activation, share)
-            for film, logit, activation in zip(films, logits, activations, strict=True)
+            for film, logit, activation in zip(films, outputs.logits, outputs.activations, strict=True)
         ]
 
     def render_display(self, image: ImageBytes) -> DisplayPicture:

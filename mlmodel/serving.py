@@ -1,8 +1,9 @@
-"""The serving graph: uint8 film in; logit and class-activation map out, from one forward pass.
+"""The serving graph: uint8 film in; logit, class-activation map and pooled features out, from one forward pass.
 
 Film and mirror image are read together and averaged, so that the answer does not depend on which way round the film was laid.
 """
 
+import re
 from typing import Any
 
 import keras
@@ -50,19 +51,40 @@ class LogitAndActivation(keras.layers.Layer):
 
 
 def build_serving_model(network: keras.Model) -> keras.Model:
-    """uint8 (batch, size, size, 1) → logit (batch, 1), activation (batch, h, w), each the mean over film and mirror image;
-    float32.
+    """uint8 (batch, size, size, 1) → logit (batch, 1), activation (batch, h, w), features (batch, channels of all stages), each
+    the mean over film and mirror image; float32.
 
-    The activation is laid out as the film is; its ReLU and upsampling are left to `mlmodel.heatmap`.
+    The activation is laid out as the film is; its ReLU and upsampling are left to `mlmodel.heatmap`. The features are what
+    `mlmodel.gate` knows a strange film by, so that it needs no pass of its own.
     """
     size = network.input_shape[1]
-    features = keras.Model(network.input, network.get_layer(FEATURE_MAP).output, name="features")
+    maps = [network.get_layer(FEATURE_MAP).output, *(layer.output for layer in stage_ends(network))]
+    trunk = keras.Model(network.input, maps, name="features")
     film = keras.Input((size, size, 1), dtype="uint8", name="film")
     x = keras.layers.Lambda(_with_mirror, output_shape=(size, size, 1), dtype="float32", name="with_mirror")(film)
-    logit, activation = LogitAndActivation(network, name="class_activation")(features(x))
+    last, *stages = trunk(x)
+    logit, activation = LogitAndActivation(network, name="class_activation")(last)
     both = keras.layers.Lambda(_mean_of_pair, output_shape=(1,), name="mean_logit")(logit)
     seen = keras.layers.Lambda(_mean_of_maps, output_shape=activation.shape[1:], name="mean_activation")(activation)
-    return keras.Model(film, {"logit": both, "activation": seen}, name="serving")
+    pooled = [
+        keras.layers.GlobalAveragePooling2D(dtype="float32", name=f"pool_stage{index}")(stage)
+        for index, stage in enumerate(stages, start=1)
+    ]
+    known = keras.layers.Concatenate(dtype="float32", name="pooled_stages")(pooled) if len(pooled) > 1 else pooled[0]
+    known = keras.layers.Lambda(_mean_of_pair, output_shape=known.shape[1:], dtype="float32", name="mean_features")(known)
+    return keras.Model(film, {"logit": both, "activation": seen, "features": known}, name="serving")
+
+
+def stage_ends(network: keras.Model) -> list[keras.layers.Layer]:
+    """The last layer of each stage of the ResNet, in order. Raises `ValueError` for a network that has no stages."""
+    ends: dict[int, tuple[int, keras.layers.Layer]] = {}
+    for layer in network.layers:
+        if match := re.fullmatch(r"layer(\d+)_(\d+)_out", layer.name):
+            stage, block = int(match[1]), int(match[2])
+            ends[stage] = max(ends.get(stage, (block, layer)), (block, layer), key=lambda end: end[0])
+    if not ends:
+        raise ValueError(f"A network to serve has stages named layer<stage>_<block>_out. Received: {network.name}")
+    return [ends[stage][1] for stage in sorted(ends)]
 
 
 def _with_mirror(film: keras.KerasTensor) -> keras.KerasTensor:
@@ -72,8 +94,8 @@ def _with_mirror(film: keras.KerasTensor) -> keras.KerasTensor:
     return keras.ops.reshape(pairs, (-1, *film.shape[1:]))
 
 
-def _mean_of_pair(logit: keras.KerasTensor) -> keras.KerasTensor:
-    return keras.ops.mean(keras.ops.reshape(logit, (-1, 2, 1)), axis=1)
+def _mean_of_pair(values: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.ops.mean(keras.ops.reshape(values, (-1, 2, values.shape[-1])), axis=1)
 
 
 def _mean_of_maps(activation: keras.KerasTensor) -> keras.KerasTensor:

@@ -4,6 +4,7 @@ Nothing here imports a tensor library before an engine is asked for, and then no
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,13 +16,23 @@ ENGINES = ("auto", "openvino", "keras")
 PRECISIONS = ("auto", "float32")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """Of one forward pass: logits (batch,), class-activation maps (batch, h, w), pooled features (batch, channels of all
+    stages). Graphs made before there was a gate have no features: None."""
+
+    logits: "NDArray[np.float32]"
+    activations: "NDArray[np.float32]"
+    features: "NDArray[np.float32] | None"
+
+
 class Engine(Protocol):
     """`name` says library and precision, for the record."""
 
     name: str
 
-    def run(self, films: "NDArray[np.uint8]") -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
-        """(batch, size, size, 1) → logits (batch,) and class-activation maps (batch, h, w)."""
+    def run(self, films: "NDArray[np.uint8]") -> Outputs:
+        """(batch, size, size, 1) → the graph's outputs, one row per film."""
 
 
 def load_engine(

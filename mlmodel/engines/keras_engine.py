@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlmodel.engines import Outputs
 from mlmodel.types import ArtifactIncompatibleError
 
 
@@ -32,10 +33,10 @@ class KerasEngine:
         self._model = build_serving_model(network)
         self.name = f"keras {keras.__version__} {keras.config.backend()} float32"
 
-    def run(self, films: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def run(self, films: NDArray[np.uint8]) -> Outputs:
         """See `Engine.run`."""
-        outputs = self._model.predict_on_batch(films)
-        return np.asarray(outputs["logit"])[:, 0], np.asarray(outputs["activation"])
+        outputs = {name: np.asarray(value) for name, value in self._model.predict_on_batch(films).items()}
+        return Outputs(outputs["logit"][:, 0], outputs["activation"], outputs["features"])
 
 
 def _limit_threads(threads: int) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mlmodel.artifact import read_metadata
 from mlmodel.engines import load_engine
 from mlmodel.network import NetworkConfig
-from mlmodel.serving import build_serving_model
+from mlmodel.serving import build_serving_model, stage_ends
 from tests.mlmodel.films import draw_uint8
 
 pytestmark = pytest.mark.model
@@ -72,17 +72,34 @@ def test_the_logit_is_the_mean_over_film_and_mirror_image(tiny_network: Any) -> 
 def test_the_engines_agree_at_float32(tiny_artifact: Path, count: int) -> None:
     metadata = read_metadata(tiny_artifact)
     batch = films(count)
-    keras_logits, keras_maps = load_engine(tiny_artifact, metadata, engine="keras").run(batch)
-    logits, maps = load_engine(tiny_artifact, metadata, engine="openvino", precision="float32").run(batch)
-    assert logits.shape == (count,)
-    assert np.abs(1 / (1 + np.exp(-logits)) - 1 / (1 + np.exp(-keras_logits))).max() <= 0.001
-    assert np.abs(maps - keras_maps).max() <= 0.01 * np.abs(keras_maps).max()
+    theirs = load_engine(tiny_artifact, metadata, engine="keras").run(batch)
+    ours = load_engine(tiny_artifact, metadata, engine="openvino", precision="float32").run(batch)
+    assert ours.logits.shape == (count,)
+    assert np.abs(1 / (1 + np.exp(-ours.logits)) - 1 / (1 + np.exp(-theirs.logits))).max() <= 0.001
+    assert np.abs(ours.activations - theirs.activations).max() <= 0.01 * np.abs(theirs.activations).max()
+    assert ours.features is not None
+    assert theirs.features is not None
+    assert ours.features.shape == (count, 6 + 10)
+    assert np.abs(ours.features - theirs.features).max() <= 0.01 * np.abs(theirs.features).max()
+
+
+def test_the_features_are_every_stage_pooled_over_film_and_mirror_image(tiny_network: Any) -> None:
+    batch = films()
+    stages = [network_layer.output for network_layer in stage_ends(tiny_network)]
+    maps = keras.Model(tiny_network.input, stages)
+    pooled = [
+        np.concatenate([np.asarray(stage).mean(axis=(1, 2)) for stage in maps(one.astype(np.float32))], axis=1)
+        for one in (batch, batch[:, :, ::-1])
+    ]
+    assert np.abs(pooled[0] - pooled[1]).max() > 1e-3
+    served = build_serving_model(tiny_network).predict_on_batch(batch)["features"]
+    assert np.allclose(served, sum(pooled) / 2, rtol=1e-3, atol=1e-4)
 
 
 def test_a_film_has_the_same_answer_alone_and_in_a_batch(tiny_artifact: Path) -> None:
     engine = load_engine(tiny_artifact, read_metadata(tiny_artifact), engine="openvino")
-    together, _ = engine.run(films(5))
-    alone = [engine.run(films(5)[index : index + 1])[0][0] for index in range(5)]
+    together = engine.run(films(5)).logits
+    alone = [engine.run(films(5)[index : index + 1]).logits[0] for index in range(5)]
     assert np.allclose(together, alone, atol=2e-2)
 
 

@@ -98,7 +98,7 @@ def test_the_engines_agree_on_real_films() -> None:
     metadata = read_metadata(shipped())
 
     def run(engine: str, precision: str) -> NDArray[np.float64]:
-        logits, _ = load_engine(shipped(), metadata, engine=engine, precision=precision).run(films)
+        logits = load_engine(shipped(), metadata, engine=engine, precision=precision).run(films).logits
         return 1 / (1 + np.exp(-logits.astype(np.float64)))
 
     exact, threshold = run("keras", "float32"), metadata["operating_point"]["threshold"]

@@ -73,7 +73,7 @@ def test_a_candidate_is_a_whole_artifact(trained: Path) -> None:
 def test_what_was_measured_is_what_is_served(trained: Path) -> None:
     metadata = read_metadata(trained)
     films = np.random.default_rng(0).integers(0, 255, (6, 32, 32, 1)).astype(np.uint8)
-    logits = [load_engine(trained, metadata, engine=name, precision="float32").run(films)[0] for name in ("keras", "openvino")]
+    logits = [load_engine(trained, metadata, engine=name, precision="float32").run(films).logits for name in ("keras", "openvino")]
     assert np.abs(np.tanh(logits[0] / 2) - np.tanh(logits[1] / 2)).max() / 2 <= 0.001
 
 
