@@ -305,6 +305,9 @@ class Worker(models.Model):
     name = models.CharField(max_length=100, primary_key=True)
     model_version = models.CharField(max_length=64, blank=True)
     engine = models.CharField(max_length=40, blank=True)
+    model_error = models.CharField(
+        max_length=200, blank=True, help_text="Why the active version is not served; empty where it is."
+    )
     started_at = models.DateTimeField(default=timezone.now)
     beat_at = models.DateTimeField(default=timezone.now)
     stopped_at = models.DateTimeField(null=True, blank=True)

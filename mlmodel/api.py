@@ -51,6 +51,7 @@ __all__ = [
     "RejectedImageError",
     "Timings",
     "active_model",
+    "active_version",
     "inspect",
     "load",
     "refusal",
@@ -82,3 +83,11 @@ def active_model() -> ModelInfo:
     from mlmodel.registry import active_model_info
 
     return active_model_info()
+
+
+def active_version() -> str:
+    """The name of the version in service; opens no artifact. Raises `DatabaseError`, and `ArtifactMissingError` where no
+    version was ever activated and none is shipped."""
+    from mlmodel.registry import versions_in_service
+
+    return versions_in_service().active

@@ -7,7 +7,8 @@ library alone, so that a web process may read the metadata.
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
@@ -34,22 +35,42 @@ def write_artifact(directory: Path, metadata: Mapping[str, Any], files: Mapping[
     Whoever looks sees no directory or a whole one. Raises `FileExistsError` where the version is there already; `OSError` (a
     full disk) leaves nothing behind.
     """
+    with _draft_of(directory) as draft:
+        hashes = {name: _write_file(draft / name, content) for name, content in sorted(files.items())}
+        whole = {"format_version": FORMAT_VERSION, **metadata, "files": hashes}
+        _write_file(draft / METADATA, (json.dumps(whole, indent=2, sort_keys=True) + "\n").encode())
+    return directory
+
+
+def copy_artifact(source: Path, directory: Path) -> Path:
+    """The same version, byte for byte, as `directory`; what was copied is verified before it gets its name.
+
+    Raises as `write_artifact` and `verify_artifact` do.
+    """
+    names = (*verify_artifact(source)["files"], METADATA)
+    with _draft_of(directory) as draft:
+        for name in names:
+            _write_file(draft / name, source / name)
+        verify_artifact(draft, hash_file(source / METADATA))
+    return directory
+
+
+@contextmanager
+def _draft_of(directory: Path) -> Iterator[Path]:
+    """A temporary folder beside `directory`, flushed to disk and renamed at the end, or removed."""
     if directory.exists():
         raise FileExistsError(f"{directory} exists already.")
     directory.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         draft.chmod(0o755)
-        hashes = {name: _write_file(draft / name, content) for name, content in sorted(files.items())}
-        whole = {"format_version": FORMAT_VERSION, **metadata, "files": hashes}
-        _write_file(draft / METADATA, (json.dumps(whole, indent=2, sort_keys=True) + "\n").encode())
+        yield draft
         _flush(draft)
         draft.rename(directory)
         _flush(directory.parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return directory
 
 
 def read_metadata(directory: Path) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmodel.artifact import METADATA, hash_file, read_info, verify_artifact
-from mlmodel.types import ArtifactMissingError, ModelInfo
+from mlmodel.artifact import METADATA, copy_artifact, hash_file, read_info, verify_artifact
+from mlmodel.types import ArtifactCorruptError, ArtifactMissingError, ModelInfo
 
 if TYPE_CHECKING:
     from mlmodel.models import ModelVersion
@@ -25,6 +25,14 @@ class Location:
     sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class InService:
+    """Which versions the workers are to hold: the one whose results are shown, and the one in shadow, if any."""
+
+    active: str
+    shadow: str | None = None
+
+
 def active_model_info() -> ModelInfo:
     """The version in service. Raises `ArtifactMissingError`, `ArtifactCorruptError` or `ArtifactIncompatibleError`."""
     return read_info(locate_version(None).path)
@@ -36,14 +44,32 @@ def locate_version(version: str | None) -> Location:
     Without a row, a table or a database the newest shipped version is the active one. Raises `ArtifactMissingError`.
     """
     if row := _registered(version):
-        return Location(Path(row.path), row.sha256)
+        return Location(_find_registered(row), row.sha256)
     if version is None:
-        return Location(_newest_shipped())
-    for folder in (model_dir(), SHIPPED_DIR):
-        # A version is one path component, or it could name any directory of the machine
-        if folder and version not in {"", ".", ".."} and Path(version).name == version and (folder / version).is_dir():
-            return Location(folder / version)
+        return Location(newest_shipped())
+    if found := _find_on_disk(version):
+        return Location(found)
     raise ArtifactMissingError(f"There is no version {version!r}.")
+
+
+def versions_on_disk() -> list[str]:
+    """Names of the versions in MODEL_DIR and among the shipped ones, oldest first, registered or not."""
+    folders = [folder for folder in (model_dir(), SHIPPED_DIR) if folder]
+    names = {path.parent.name for folder in folders for path in folder.glob(f"*/{METADATA}") if path.parent.name[0] != "."}
+    return sorted(names, key=_version_key)
+
+
+def versions_in_service() -> InService:
+    """What the registry says now; opens no artifact.
+
+    Raises `DatabaseError`: unlike `locate_version` it never guesses, or a database that is away for a moment would put the
+    shipped version into service. Raises `ArtifactMissingError` where no version is active and none is shipped.
+    """
+    from mlmodel.models import ModelVersion
+
+    states = [ModelVersion.State.ACTIVE, ModelVersion.State.SHADOW]
+    held = dict(ModelVersion.objects.filter(state__in=states).values_list("state", "version"))
+    return InService(held.get("active") or newest_shipped().name, held.get("shadow"))
 
 
 def register_version(directory: Path) -> "ModelVersion":
@@ -65,6 +91,25 @@ def register_version(directory: Path) -> "ModelVersion":
         },
     )
     return row
+
+
+def register_named(version: str) -> "ModelVersion":
+    """The row of a version, entered now as a candidate if it only lies on disk.
+
+    A shipped one is copied to MODEL_DIR first, so that the next release of the software, which may ship another, cannot take it
+    away. Raises as `verify_artifact` does, and `OSError` where MODEL_DIR takes no copy.
+    """
+    from mlmodel.models import ModelVersion
+
+    if row := ModelVersion.objects.filter(version=version).first():
+        return row
+    directory = locate_version(version).path
+    if (named := read_info(directory).version) != version:
+        raise ArtifactCorruptError(f"{directory} holds version {named}.")
+    kept = model_dir()
+    if kept and directory.parent == SHIPPED_DIR:
+        directory = copy_artifact(directory, kept / version)
+    return register_version(directory)
 
 
 def model_dir() -> Path | None:
@@ -93,7 +138,23 @@ def _registered(version: str | None) -> "ModelVersion | None":
         return None
 
 
-def _newest_shipped() -> Path:
+def _find_on_disk(version: str) -> Path | None:
+    # A version is one path component, or it could name any directory of the machine
+    if version in {"", ".", ".."} or Path(version).name != version:
+        return None
+    folders = (folder / version for folder in (model_dir(), SHIPPED_DIR) if folder)
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _find_registered(row: "ModelVersion") -> Path:
+    """Where it was registered; on another machine or after a move, under its name in MODEL_DIR or among the shipped ones. The
+    registered SHA-256 says whether it is the same."""
+    registered = Path(row.path)
+    return registered if registered.is_dir() else _find_on_disk(row.version) or registered
+
+
+def newest_shipped() -> Path:
+    """The version that serves where none was ever activated. Raises `ArtifactMissingError`."""
     versions = [path for path in SHIPPED_DIR.glob("*") if (path / METADATA).is_file()]
     if not versions:
         raise ArtifactMissingError(f"No version is shipped in {SHIPPED_DIR}.")

@@ -1,0 +1,68 @@
+"""Analyse a case again, with the version that is active now. What earlier versions and clinicians said of it stays."""
+
+import logging
+
+from django.db import models, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Now
+
+from accounts.models import User
+from diagnostics import queue
+from diagnostics.models import Case, Prediction
+from mlmodel import api
+
+logger = logging.getLogger(__name__)
+
+
+def reanalyse_case(*, case: Case, user: User) -> bool:
+    """Put a final case back into the queue for the active version.
+
+    False where the case is not final, or is done and holds a reading of the active version already. Refused and failed cases
+    qualify always: the gate of a new version differs. Earlier predictions and reviews stay; if the new analysis ends in a
+    refusal, they are still the case's history. The caller checks that the user may.
+    """
+    return bool(reanalyse_cases(cases=Case.objects.filter(pk=case.pk), user=user))
+
+
+def reanalyse_cases(*, cases: QuerySet[Case], user: User) -> int:
+    """The same for each of these cases that qualifies; returns how many. Each is one conditional UPDATE."""
+    version = api.active_version()
+    qualifying = Case.objects.filter(_may_be_read_again(version))
+    # Listed first, each changed for itself: a worker waits for one row, never for thousands.
+    ids = list(cases.order_by().values_list("pk", flat=True))
+    changed = 0
+    for pk in ids:
+        with transaction.atomic():
+            if qualifying.filter(pk=pk).update(**_fresh_start()):
+                queue.wake_worker(pk)
+                changed += 1
+    if changed:
+        logger.info("user %s had %s case(s) queued again for version %s", user.pk, changed, version)
+    return changed
+
+
+def can_be_reanalysed(*, case: Case) -> bool:
+    """Whether `reanalyse_case` would put the case into the queue: for the page that offers it."""
+    return Case.objects.filter(_may_be_read_again(api.active_version()), pk=case.pk).exists()
+
+
+def _may_be_read_again(version: str) -> Q:
+    read_already = Prediction.objects.filter(case=OuterRef("pk"), model_version=version, is_shadow=False)
+    return Q(state__in=["refused", "failed"]) | Q(~Exists(read_already), state="done")
+
+
+def _fresh_start() -> dict[str, object]:
+    """The columns of a case that was never claimed; the picture for the browser is no version's and stays where it is drawn."""
+    drawn = When(display=Case.Display.READY, then=Value(Case.Display.READY.value))
+    return {
+        "state": Case.State.QUEUED,
+        "attempt": 0,
+        "worker": "",
+        "refusal_code": "",
+        "failure_code": "",
+        "display": models.Case(drawn, default=Value(Case.Display.PENDING.value)),
+        "queued_at": Now(),
+        "started_at": None,
+        "finished_at": None,
+        "first_viewed_at": None,
+    }
