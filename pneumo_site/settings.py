@@ -58,6 +58,10 @@ try:
     MODEL_ENGINE = env.str("MODEL_ENGINE", "auto")  # auto, openvino, keras
     MODEL_THREADS = env.int("MODEL_THREADS", 0)  # 0: as many as there are cores
     MODEL_DIR: Path = env.path("MODEL_DIR", VAR_DIR / "models")
+    MODEL_PROMOTION_SECOND_PERSON = env.bool("MODEL_PROMOTION_SECOND_PERSON", True)
+    SHADOW_SHARE = env.float("SHADOW_SHARE", 1.0)  # of the films, 0 to 1
+    if not 0 <= SHADOW_SHARE <= 1:
+        raise ImproperlyConfigured(f"SHADOW_SHARE is a share from 0 to 1. Received: {SHADOW_SHARE}")
 
     # Sessions and mail
     SESSION_COOKIE_AGE = int(env.timedelta("SESSION_LIFETIME", timedelta(hours=12)).total_seconds())
