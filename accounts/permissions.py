@@ -26,6 +26,7 @@ ADMIN_PERMISSIONS: Mapping[str, frozenset[str]] = {
             "diagnostics.view_patient",
             "diagnostics.change_case",
             "diagnostics.view_case",
+            "diagnostics.view_gateoverride",
             "diagnostics.view_prediction",
             "diagnostics.view_review",
             "diagnostics.view_worker",
@@ -81,6 +82,11 @@ def may_upload(user: User | AnonymousUser) -> bool:
 def may_review(user: User | AnonymousUser) -> bool:
     """A verdict is a clinician's: doctors and radiologists give it."""
     return isinstance(user, User) and user.is_active and user.role in {Role.DOCTOR, Role.RADIOLOGIST}
+
+
+def may_override_refusals(user: User | AnonymousUser) -> bool:
+    """To have a refused film read all the same is a radiologist's decision."""
+    return isinstance(user, User) and user.is_active and user.role == Role.RADIOLOGIST
 
 
 def may_use_admin(user: User | AnonymousUser) -> bool:

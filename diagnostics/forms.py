@@ -152,7 +152,7 @@ class WorklistFilter(forms.Form):
             waiting = [Case.State.QUEUED, Case.State.PROCESSING]
             cases = cases.filter(state__in=waiting if state == "waiting" else [state])
         if label := data.get("label"):
-            latest = Prediction.objects.filter(case=OuterRef("pk")).order_by("-created_at").values("label")[:1]
+            latest = Prediction.objects.filter(case=OuterRef("pk"), is_shadow=False).order_by("-created_at").values("label")[:1]
             cases = cases.filter(state=Case.State.DONE).alias(latest_label=Subquery(latest)).filter(latest_label=label)
         return cases
 
@@ -190,6 +190,7 @@ class ReviewForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"class": "form-control", "rows": 3}),
     )
+    judged = forms.UUIDField(required=False, widget=forms.HiddenInput)
     sign = forms.BooleanField(required=False, widget=forms.HiddenInput)
 
     SAME_FINDING = {Prediction.Label.PNEUMONIA: Review.Finding.PNEUMONIA, Prediction.Label.NORMAL: Review.Finding.NO_PNEUMONIA}
@@ -197,6 +198,7 @@ class ReviewForm(forms.Form):
     def __init__(self, *args: Any, prediction: Prediction | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.prediction = prediction
+        self.fields["judged"].initial = prediction.pk if prediction else None
         if prediction is None:
             del self.fields["verdict"]
 
@@ -214,3 +216,19 @@ class ReviewForm(forms.Form):
             return False
         same = finding == self.SAME_FINDING[Prediction.Label(self.prediction.label)]
         return same != (verdict == Review.Verdict.AGREE)
+
+
+class OverrideForm(forms.Form):
+    """Why a radiologist has a refused film read all the same."""
+
+    reason = forms.CharField(
+        label="Reason",
+        min_length=10,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"class": "form-control", "rows": 3}),
+        help_text="Shown with the result, with your name.",
+        error_messages={
+            "required": "Give the reason: it is shown with the result.",
+            "min_length": "Give the reason in at least %(limit_value)d characters: it is shown with the result.",
+        },
+    )

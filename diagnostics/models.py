@@ -184,8 +184,17 @@ class Case(models.Model):
     @property
     def prediction(self) -> "Prediction | None":
         """The latest prediction that is shown; reads the prefetched rows where there are any."""
-        shown = [row for row in self.predictions.all() if not row.is_shadow]
-        return max(shown, key=lambda row: row.created_at, default=None)
+        return max(self.shown_predictions, key=lambda row: row.created_at, default=None)
+
+    @property
+    def shown_predictions(self) -> "list[Prediction]":
+        """What versions in service said of the film; a version in shadow is heard by nobody."""
+        return [row for row in self.predictions.all() if not row.is_shadow]
+
+    @property
+    def result(self) -> "Prediction | None":
+        """The prediction that the case stands for now; none while it waits, or where the latest analysis gave none."""
+        return self.prediction if self.state == self.State.DONE else None
 
     @property
     def review(self) -> "Review | None":

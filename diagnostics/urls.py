@@ -1,8 +1,8 @@
-"""The case portal's pages, mounted at /cases/."""
+"""The case portal's pages, mounted at /cases/, and the model's (`model_urls`), mounted at /model/."""
 
 from django.urls import path
 
-from diagnostics.views import case, live, media, patient, upload, worklist
+from diagnostics.views import case, live, media, model, patient, upload, worklist
 
 app_name = "diagnostics"
 
@@ -15,7 +15,18 @@ urlpatterns = [
     path("<uuid:pk>/", case.case, name="case"),
     path("<uuid:pk>/status/", case.status, name="status"),
     path("<uuid:pk>/review/", case.review, name="review"),
+    path("<uuid:pk>/analyse-again/", case.analyse_again, name="analyse_again"),
+    path("<uuid:pk>/override/", case.override, name="override"),
     path("<uuid:pk>/original/", media.original, name="original"),
     path("<uuid:pk>/display/", media.display, name="display"),
     path("<uuid:pk>/heatmap/", media.heatmap, name="heatmap"),
 ]
+
+model_urls = (
+    [
+        path("", model.active, name="active"),
+        path("<str:version>/", model.version, name="version"),
+        path("<str:version>/<str:name>", model.figure, name="figure"),
+    ],
+    "model",
+)

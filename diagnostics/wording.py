@@ -1,10 +1,12 @@
 """Results in words. Never "normal", never "no pneumonia": the model finds something, or nothing above its threshold."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from django.utils import timezone
 from django.utils.formats import date_format
 
+from diagnostics.codes import sentence
 from diagnostics.models import Case, Prediction, Review
 
 BANDS = (
@@ -28,6 +30,10 @@ LABELS = {
 
 UPLOAD_ANEW = "Export the film again from the PACS or scan it again, then upload it as a new file."
 READ_WITHOUT = "Read the film as usual, without the model."
+FLAGS = {
+    "OUT_OF_DISTRIBUTION": "Unlike the films the model was trained on: read with caution.",
+    "HEAT_OUTSIDE_LUNGS": "Most of what the model looked at lies outside the lungs.",
+}
 ADVICE = {
     "UNREADABLE": UPLOAD_ANEW,
     "FILM_DAMAGED": UPLOAD_ANEW,
@@ -60,21 +66,24 @@ def percent(value: float) -> str:
 
 def kind(case: Case) -> str:
     """Which icon and style stand for the case: the label of a result, else the state."""
-    prediction = case.prediction if case.state == Case.State.DONE else None
-    return prediction.label.lower() if prediction else str(case.state)
+    return case.result.label.lower() if case.result else str(case.state)
 
 
 def headline(case: Case) -> str:
     """The few words of a list row."""
-    prediction = case.prediction if case.state == Case.State.DONE else None
-    if prediction:
-        return LABELS[Prediction.Label(prediction.label)]
+    if case.result:
+        return LABELS[Prediction.Label(case.result.label)]
     return WAITING.get(Case.State(case.state), "Analysed")
 
 
 def advice(code: str) -> str:
     """What to do about a refusal or a failure."""
     return ADVICE.get(code, READ_WITHOUT)
+
+
+def flag(code: str) -> str:
+    """What a flag warns of."""
+    return FLAGS.get(code) or sentence(code)
 
 
 def threshold_remark(prediction: Prediction) -> str:
@@ -105,8 +114,23 @@ def short_date(moment: datetime) -> str:
 
 
 def signed_review(case: Case) -> Review | None:
-    """The verdict in force: the latest that is signed."""
-    signed = [review for review in case.reviews.all() if review.signed_at]
+    """The verdict in force: the latest signed one on what the case shows now. One on an earlier result stays with that."""
+    shown = case.result.pk if case.result else None
+    return _latest_signed(case, lambda review: review.prediction_id == shown)
+
+
+def earlier_review(case: Case) -> Review | None:
+    """The latest signed verdict on an earlier result, where what the case shows now has none."""
+    return None if signed_review(case) else _latest_signed(case, lambda _: True)
+
+
+def signed_review_of(case: Case, prediction: Prediction) -> Review | None:
+    """The latest signed verdict on that result."""
+    return _latest_signed(case, lambda review: review.prediction_id == prediction.pk)
+
+
+def _latest_signed(case: Case, wanted: Callable[[Review], bool]) -> Review | None:
+    signed = [review for review in case.reviews.all() if review.signed_at and wanted(review)]
     return max(signed, key=lambda review: review.created_at, default=None)
 
 
@@ -114,5 +138,7 @@ def review_status(case: Case) -> str:
     """The review column of a list: empty while there is nothing to review."""
     review = signed_review(case)
     if review is None:
-        return "Not reviewed" if case.is_final else ""
+        if not case.is_final:
+            return ""
+        return "Earlier result reviewed" if earlier_review(case) else "Not reviewed"
     return {"agree": "Reviewed: agrees", "disagree": "Reviewed: disagrees"}.get(review.verdict, "Reviewed")

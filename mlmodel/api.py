@@ -6,6 +6,9 @@ Importing this module loads no tensor library, no pixel decoder and no numpy; `l
 from typing import TYPE_CHECKING
 
 from mlmodel.codes import MESSAGES, refusal
+from mlmodel.documents import ModelDocuments, read_documents, read_figure
+from mlmodel.history import EvaluationRun, RegisteredVersion, ServicePeriod, registered_versions, service_periods
+from mlmodel.shadow import ShadowReading, ShadowRun
 from mlmodel.types import (
     ArtifactCorruptError,
     ArtifactIncompatibleError,
@@ -28,7 +31,10 @@ from mlmodel.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlmodel.predictor import Predictor as Predictor  # noqa: PLC0414 - for annotations elsewhere
+    from mlmodel.registry import InService
 
 __all__ = [
     "MESSAGES",
@@ -39,22 +45,36 @@ __all__ = [
     "DecoderUnavailableError",
     "DicomFacts",
     "DisplayPicture",
+    "EvaluationRun",
     "Finding",
     "ImageBytes",
     "ImageInfo",
     "IntendedUse",
     "Label",
+    "ModelDocuments",
     "ModelError",
     "ModelInfo",
     "Outcome",
     "Refusal",
+    "RegisteredVersion",
     "RejectedImageError",
+    "ServicePeriod",
+    "ShadowReading",
+    "ShadowRun",
     "Timings",
     "active_model",
     "active_version",
+    "claim_shadow_films",
     "inspect",
     "load",
+    "open_shadow_run",
+    "read_documents",
+    "read_figure",
+    "record_shadow_readings",
     "refusal",
+    "registered_versions",
+    "service_periods",
+    "versions_in_service",
 ]
 
 
@@ -88,6 +108,32 @@ def active_model() -> ModelInfo:
 def active_version() -> str:
     """The name of the version in service; opens no artifact. Raises `DatabaseError`, and `ArtifactMissingError` where no
     version was ever activated and none is shipped."""
-    from mlmodel.registry import versions_in_service
-
     return versions_in_service().active
+
+
+def versions_in_service() -> "InService":
+    """Which version reads films, and which one in shadow, if any; opens no artifact. Raises as `active_version` does."""
+    from mlmodel import registry
+
+    return registry.versions_in_service()
+
+
+def open_shadow_run(*, version: str, against: str) -> ShadowRun:
+    """The tally of a version in shadow beside the one in service."""
+    from mlmodel.services.shadowing import open_run
+
+    return open_run(version=version, against=against)
+
+
+def claim_shadow_films(*, run: ShadowRun, cursor: str) -> bool:
+    """Move the run's bookmark on; false where another worker did, and reads those films."""
+    from mlmodel.services.shadowing import claim_films
+
+    return claim_films(run=run, cursor=cursor)
+
+
+def record_shadow_readings(*, run: ShadowRun, readings: "Sequence[ShadowReading]", refused: int = 0) -> None:
+    """Add films to the tally, in the transaction that keeps the readings."""
+    from mlmodel.services.shadowing import record_readings
+
+    record_readings(run=run, readings=readings, refused=refused)

@@ -5,6 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from diagnostics.api import urls as api_urls
+from diagnostics.urls import model_urls
 from pneumo_site import health
 
 admin.site.site_header = admin.site.site_title = "Chest X-ray portal"
@@ -13,6 +14,7 @@ admin.site.index_title = "Administration"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="diagnostics:worklist"), name="home"),
     path("cases/", include("diagnostics.urls")),
+    path("model/", include(model_urls)),
     path("accounts/", include("accounts.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", api_urls),

@@ -1,5 +1,7 @@
 """A clinician's verdict. Nothing is overwritten: a later review supersedes an earlier one."""
 
+from uuid import UUID
+
 from django.utils import timezone
 
 from accounts.models import User
@@ -7,14 +9,19 @@ from diagnostics.exceptions import TransitionError
 from diagnostics.models import Case, Review
 
 
-def record_review(*, case: Case, reviewer: User, finding: str, verdict: str = "", note: str = "", sign: bool) -> Review:
-    """Write the verdict on the case's latest prediction (a refused film has none and takes a finding alone).
+def record_review(
+    *, case: Case, reviewer: User, finding: str, verdict: str = "", note: str = "", judged: UUID | None = None, sign: bool
+) -> Review:
+    """Write the verdict on the case's result (a refused film has none and takes a finding alone).
 
-    Raises `TransitionError` while the case has no final state, or for a verdict on a prediction that is not there.
+    `judged` is the prediction that the reviewer had on the screen. Raises `TransitionError` while the case has no final state,
+    for a verdict on a prediction that is not there, and where another result has come meanwhile.
     """
     if not case.is_final:
         raise TransitionError(f"case {case.pk} is {case.state}")
-    prediction = case.prediction
+    prediction = case.result
+    if judged and (prediction is None or prediction.pk != judged):
+        raise TransitionError(f"case {case.pk}: prediction {judged} is not the one that is shown")
     if bool(verdict) != (prediction is not None):
         raise TransitionError(f"case {case.pk}: verdict {verdict!r} does not fit prediction {prediction}")
     return Review.objects.create(

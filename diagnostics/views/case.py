@@ -8,21 +8,26 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
-from accounts.permissions import may_review, requires, sees_cases
+from accounts.permissions import may_override_refusals, may_review, requires, sees_cases
 from diagnostics.exceptions import TransitionError
-from diagnostics.forms import ReviewForm
+from diagnostics.forms import OverrideForm, ReviewForm
 from diagnostics.models import Case
+from diagnostics.services.overrides import override_refusal
+from diagnostics.services.reanalysis import reanalyse_case
 from diagnostics.services.reviews import record_review
 from diagnostics.services.viewing import mark_viewed
 from diagnostics.views.fragments import is_htmx
 from diagnostics.views.screen import Screen, blank_review
 
+NOTHING_NEW = "Nothing was done: the version in service has read this film already, or the case has changed meanwhile."
+NOT_REFUSED = "Nothing was done: the case has changed meanwhile, or this refusal cannot be set aside."
 NOT_READY = "The case has changed meanwhile. Read the page again before you sign."
 
 
 def _fetch(request: HttpRequest, pk: UUID) -> Case:
     visible = Case.objects.visible_to(request.user).with_result()
-    return get_object_or_404(visible.select_related("patient", "uploader", "hospital", "duplicate_of"), pk=pk)
+    whole = visible.select_related("patient", "uploader", "hospital", "duplicate_of")
+    return get_object_or_404(whole.prefetch_related("overrides__decided_by"), pk=pk)
 
 
 @require_safe
@@ -50,13 +55,44 @@ def status(request: HttpRequest, pk: UUID) -> HttpResponse:
 def review(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Record the verdict. What was typed comes back with a complaint, never lost."""
     found = _fetch(request, pk)
-    form = ReviewForm(request.POST, prediction=found.prediction)
+    form = ReviewForm(request.POST, prediction=found.result)
     if not form.is_valid() or not _record(request, found, form):
         return _review_answer(request, found, form, status=422)
     if not is_htmx(request):
         messages.success(request, "The review is signed." if form.cleaned_data["sign"] else "The draft is saved.")
         return HttpResponseRedirect(found.get_absolute_url())
     return _review_answer(request, found := _fetch(request, pk), blank_review(found, request.user), status=200)
+
+
+@require_POST
+@requires(may_review)
+def analyse_again(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Queue the film for the version in service; earlier results stay."""
+    found = _fetch(request, pk)
+    assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
+    if reanalyse_case(case=found, user=request.user):
+        messages.success(request, "The film is in the queue again. Earlier results stay below.")
+    else:
+        messages.warning(request, NOTHING_NEW)
+    return HttpResponseRedirect(found.get_absolute_url())
+
+
+@require_POST
+@requires(may_override_refusals)
+def override(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Set the refusal aside. A reason that is missing comes back with a complaint."""
+    found = _fetch(request, pk)
+    form = OverrideForm(request.POST)
+    if not form.is_valid():
+        return render(request, "diagnostics/case.html", Screen(found, request.user, override_form=form).context(), status=422)
+    assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
+    try:
+        override_refusal(case=found, radiologist=request.user, reason=form.cleaned_data["reason"])
+    except TransitionError:
+        messages.error(request, NOT_REFUSED)
+    else:
+        messages.success(request, "The refusal is set aside. The film is in the queue again.")
+    return HttpResponseRedirect(found.get_absolute_url())
 
 
 def _record(request: HttpRequest, found: Case, form: ReviewForm) -> bool:

@@ -9,11 +9,13 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.permissions import may_review
+from accounts.permissions import may_override_refusals, may_review
 from diagnostics import wording
 from diagnostics.codes import sentence
-from diagnostics.forms import ReviewForm
-from diagnostics.models import Case, Review
+from diagnostics.forms import OverrideForm, ReviewForm
+from diagnostics.models import Case, GateOverride, Prediction, Review
+from diagnostics.services import versions
+from diagnostics.services.overrides import may_be_overridden
 from diagnostics.services.status import Progress, describe_progress
 from mlmodel import api
 
@@ -25,11 +27,13 @@ MOST_RELATED = 12
 
 def blank_review(case: Case, user: User | AnonymousUser) -> ReviewForm:
     """An empty form, or the user's own unsigned draft to go on with."""
-    draft = case.review
+    draft, result = case.review, case.result
     if draft is None or draft.signed_at or draft.reviewer_id != user.pk:
-        return ReviewForm(prediction=case.prediction)
-    initial = {"verdict": draft.verdict, "finding": draft.finding, "note": draft.note}
-    return ReviewForm(prediction=case.prediction, initial=initial)
+        return ReviewForm(prediction=result)
+    initial = {"finding": draft.finding, "note": draft.note}
+    if result and draft.prediction_id == result.pk:
+        initial["verdict"] = draft.verdict
+    return ReviewForm(prediction=result, initial=initial)
 
 
 @dataclass
@@ -40,6 +44,7 @@ class Screen:
     user: User | AnonymousUser
     shown: Mapping[str, str] = field(default_factory=dict)
     review_form: ReviewForm | None = None
+    override_form: OverrideForm | None = None
 
     @cached_property
     def progress(self) -> Progress:
@@ -90,6 +95,41 @@ class Screen:
         return sorted(self.case.reviews.all(), key=lambda review: review.created_at, reverse=True)
 
     @property
+    def overrides(self) -> list[GateOverride]:
+        return list(self.case.overrides.all())
+
+    @property
+    def flags(self) -> list[str]:
+        """The result's warnings in words; a refusal that was set aside is told with who did it, not again here."""
+        set_aside = {override.code for override in self.overrides}
+        flags = self.case.result.flags if self.case.result else []
+        return [wording.flag(code) for code in flags if code not in set_aside]
+
+    @property
+    def history(self) -> list[tuple[Prediction, Review | None]]:
+        """Every result of the film, newest first, each with the verdict on it; empty while the one shown is the only one."""
+        rows = sorted(self.case.shown_predictions, key=lambda row: row.created_at, reverse=True)
+        if rows == [self.case.result] or not rows:
+            return []
+        return [(row, wording.signed_review_of(self.case, row)) for row in rows]
+
+    @cached_property
+    def may_analyse_again(self) -> bool:
+        return may_review(self.user) and versions.may_analyse_again(case=self.case)
+
+    @property
+    def version_in_service(self) -> str:
+        return versions.in_service()
+
+    @property
+    def version_change(self) -> versions.VersionChange | None:
+        return versions.recent_change()
+
+    @cached_property
+    def may_be_overridden(self) -> bool:
+        return may_be_overridden(case=self.case)
+
+    @property
     def related(self) -> list[Case]:
         """Other films of the study and the patient, newest first."""
         case = self.case
@@ -106,7 +146,7 @@ class Screen:
 
     def intended_use(self) -> str:
         """The statement of the version that made the result; empty where another version is in service now."""
-        prediction = self.case.prediction
+        prediction = self.case.result
         try:
             model = api.active_model()
         except api.ModelError:
@@ -114,7 +154,7 @@ class Screen:
         return model.intended_use.statement if prediction and prediction.model_version == model.version else ""
 
     def context(self) -> dict[str, Any]:
-        prediction = self.case.prediction if self.case.state == Case.State.DONE else None
+        prediction = self.case.result
         may_sign = may_review(self.user) and self.case.is_final
         return {
             "screen": self,
@@ -125,5 +165,12 @@ class Screen:
             "sentence": sentence(self.code) if self.code else "",
             "advice": wording.advice(self.code) if self.code else "",
             "signed": wording.signed_review(self.case),
+            "earlier_review": wording.earlier_review(self.case),
+            "override_form": self._override_form(),
             "review_form": (self.review_form or blank_review(self.case, self.user)) if may_sign else None,
         }
+
+    def _override_form(self) -> OverrideForm | None:
+        if not may_override_refusals(self.user) or not self.may_be_overridden:
+            return None
+        return self.override_form or OverrideForm()
