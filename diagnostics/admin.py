@@ -1,14 +1,14 @@
 """Django admin of the case portal: searchable and filtered; what is a record is read, never edited."""
 
-from collections.abc import Callable
-
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from accounts.admin_base import HospitalScopedAdmin, RoleAdmin
-from diagnostics.models import Case, Patient, Prediction, Review, Worker
-from diagnostics.services.administration import cancel_case, requeue_case
+from accounts.models import User
+from diagnostics.models import Case, GateOverride, Patient, Prediction, Review, Worker
+from diagnostics.services.administration import cancel_case
+from diagnostics.services.reanalysis import reanalyse_cases
 
 
 class RecordMixin:
@@ -39,7 +39,17 @@ class PatientAdmin(HospitalScopedAdmin):
 class PredictionInline(RecordMixin, admin.TabularInline):
     model = Prediction
     extra = 0
-    fields = readonly_fields = ("model_version", "label", "probability", "threshold", "engine", "created_at")
+    fields = readonly_fields = ("model_version", "label", "probability", "threshold", "flags", "engine", "created_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
+        """Without those of a version in shadow: nobody may act on them."""
+        return super().get_queryset(request).filter(is_shadow=False)
+
+
+class OverrideInline(RecordMixin, admin.TabularInline):
+    model = GateOverride
+    extra = 0
+    fields = readonly_fields = ("code", "reason", "decided_by", "created_at")
 
 
 class ReviewInline(RecordMixin, admin.TabularInline):
@@ -55,8 +65,8 @@ class CaseAdmin(RecordMixin, HospitalScopedAdmin):
     search_fields = ["=id", "accession_number", "file_name", "patient__record_number", "patient__name", "uploader__email"]
     date_hierarchy = "created_at"
     list_select_related = ["patient", "uploader", "hospital"]
-    inlines = [PredictionInline, ReviewInline]
-    actions = ["requeue", "cancel"]
+    inlines = [PredictionInline, OverrideInline, ReviewInline]
+    actions = ["reanalyse", "cancel"]
 
     @admin.display(description="case", ordering="id")
     def short_id(self, case: Case) -> str:
@@ -66,23 +76,25 @@ class CaseAdmin(RecordMixin, HospitalScopedAdmin):
     def code(self, case: Case) -> str:
         return case.refusal_code or case.failure_code
 
-    @admin.action(description="Analyse again (failed and refused cases)", permissions=["manage"])
-    def requeue(self, request: HttpRequest, queryset: QuerySet[Case]) -> None:
-        self._apply(request, queryset, requeue_case, "put back into the queue")
+    @admin.action(description="Analyse again with the active version (earlier results stay)", permissions=["manage"])
+    def reanalyse(self, request: HttpRequest, queryset: QuerySet[Case]) -> None:
+        assert isinstance(request.user, User)  # noqa: S101 - who is not logged in has no admin
+        found = queryset.count()
+        self._report(request, found, reanalyse_cases(cases=queryset, user=request.user), "put back into the queue")
 
     @admin.action(description="Cancel the analysis (waiting and running cases)", permissions=["manage"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Case]) -> None:
-        self._apply(request, queryset, cancel_case, "cancelled")
+        results = [cancel_case(case=case) for case in queryset]
+        self._report(request, len(results), sum(results), "cancelled")
 
     def has_manage_permission(self, request: HttpRequest) -> bool:
         """Who may change cases may have them analysed again or stopped, though no field is editable."""
         return request.user.has_perm("diagnostics.change_case")
 
-    def _apply(self, request: HttpRequest, cases: QuerySet[Case], verb: Callable[..., bool], done: str) -> None:
-        results = [verb(case=case) for case in cases]
-        if changed := sum(results):
+    def _report(self, request: HttpRequest, found: int, changed: int, done: str) -> None:
+        if changed:
             self.message_user(request, f"{changed} case(s) {done}.", messages.SUCCESS)
-        if skipped := len(results) - changed:
+        if skipped := found - changed:
             self.message_user(request, f"{skipped} case(s) left alone: their state does not allow it.", messages.WARNING)
 
 
@@ -92,6 +104,18 @@ class PredictionAdmin(RecordMixin, HospitalScopedAdmin):
     list_display = ["case", "model_version", "label", "probability", "threshold", "engine", "created_at"]
     list_filter = ["label", "model_version", "engine", "created_at"]
     search_fields = ["=case__id", "model_version", "case__patient__record_number"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
+        """Without those of a version in shadow, as on the case's page."""
+        return super().get_queryset(request).filter(is_shadow=False)
+
+
+@admin.register(GateOverride)
+class GateOverrideAdmin(RecordMixin, HospitalScopedAdmin):
+    hospital_lookup = "case__hospital"
+    list_display = ["case", "code", "decided_by", "reason", "created_at"]
+    list_filter = ["code", "created_at"]
+    search_fields = ["=case__id", "reason", "decided_by__email", "case__patient__record_number"]
 
 
 @admin.register(Review)

@@ -21,8 +21,9 @@ from accounts.permissions import may_upload
 from accounts.tokens import authenticate_api_token
 from diagnostics.codes import sentence
 from diagnostics.exceptions import StorageUnavailableError, UploadRefusedError
-from diagnostics.models import Case
+from diagnostics.models import Case, GateOverride
 from diagnostics.services.uploads import PatientData, accept_upload
+from diagnostics.wording import signed_review
 
 STORAGE_DOWN = ("STORAGE_UNAVAILABLE", "The storage of films does not answer. Nothing was saved; please send the film again.")
 NOT_FOUND = ("NOT_FOUND", "There is no such case.")
@@ -54,6 +55,15 @@ class PredictionSchema(Schema):
     threshold: float
     model_version: str
     created_at: datetime
+    flags: list[str] = Field([], description="Codes that warn of the film without refusing it.")
+    heat_in_lung: float | None = Field(None, description="Share of the heat inside the lung field, 0 to 1, where it is known.")
+
+
+class OverrideSchema(Schema):
+    code: str
+    reason: str
+    decided_by: str
+    created_at: datetime
 
 
 class CaseSchema(AcceptedSchema):
@@ -65,8 +75,10 @@ class CaseSchema(AcceptedSchema):
     code: str = Field("", description="Why the film was refused or its analysis failed; empty otherwise.")
     message: str = Field("", description="The same in a sentence.")
     prediction: PredictionSchema | None = None
+    flags: list[str] = Field([], description="The prediction's flags; empty where there is none.")
+    overrides: list[OverrideSchema] = Field([], description="Refusals that a radiologist has set aside, the latest first.")
     duplicate_of: UUID | None = None
-    reviewed: bool = Field(False, description="A clinician has signed a verdict; until then the result is preliminary.")
+    reviewed: bool = Field(False, description="A clinician has signed a verdict on this result; until then it is preliminary.")
 
 
 def _without_control_characters(text: str) -> str:
@@ -113,7 +125,8 @@ def create_case(
 @api.get("/cases/{case_id}", response={200: CaseSchema, 404: ErrorSchema})
 def read_case(request: HttpRequest, case_id: UUID) -> dict[str, Any]:
     """State and result of one case of the user's hospital."""
-    case = Case.objects.visible_to(_user(request)).with_result().filter(pk=case_id).first()
+    visible = Case.objects.visible_to(_user(request)).with_result().prefetch_related("overrides__decided_by")
+    case = visible.filter(pk=case_id).first()
     if case is None:
         raise HttpError(404, NOT_FOUND[1])
     code = case.refusal_code or case.failure_code
@@ -122,9 +135,20 @@ def read_case(request: HttpRequest, case_id: UUID) -> dict[str, Any]:
         **{name: getattr(case, name) for name in ("file_name", "format", "sha256", "created_at", "finished_at")},
         "code": code,
         "message": sentence(code) if code else "",
-        "prediction": case.prediction,
+        "prediction": case.result,
+        "flags": case.result.flags if case.result else [],
+        "overrides": [_override(override) for override in case.overrides.all()],
         "duplicate_of": case.duplicate_of_id,
-        "reviewed": bool(case.review and case.review.signed_at),
+        "reviewed": signed_review(case) is not None,
+    }
+
+
+def _override(override: GateOverride) -> dict[str, Any]:
+    return {
+        "code": override.code,
+        "reason": override.reason,
+        "decided_by": str(override.decided_by),
+        "created_at": override.created_at,
     }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from diagnostics import storage
-from diagnostics.models import Case, Prediction
+from diagnostics.models import Case, GateOverride, Prediction
 from mlmodel import api
 
 logger = logging.getLogger(__name__)
@@ -89,9 +90,9 @@ def store_results(*, results: Sequence[Result]) -> int:
 def _store_together(results: Sequence[Result]) -> int:
     with transaction.atomic():
         written = [result for result in results if _finish(result)]
-        _write_predictions([result for result in written if isinstance(result.outcome, api.Finding)])
+        kept = _write_predictions([result for result in written if isinstance(result.outcome, api.Finding)])
         for result in results:
-            if result not in written and result.heatmap_key and not _is_stored(result):
+            if result not in kept and result.heatmap_key and not _is_stored(result):
                 transaction.on_commit(partial(storage.delete_quietly, result.heatmap_key))
     return len(written)
 
@@ -118,26 +119,48 @@ def _finish(result: Result) -> bool:
     return bool(held(result.case).update(lease_until=None, finished_at=Now(), **columns))
 
 
-def _write_predictions(results: Sequence[Result]) -> None:
-    """One row each, unless the case has one of this version: that was written first and is never changed."""
-    known = set(Prediction.objects.filter(case__in=[result.case for result in results]).values_list("case_id", "model_version"))
-    rows = [_prediction(result.case, result.outcome, result) for result in results if isinstance(result.outcome, api.Finding)]
-    Prediction.objects.bulk_create(row for row in rows if (row.case_id, row.model_version) not in known)
+def _write_predictions(results: Sequence[Result]) -> list[Result]:
+    """One row each, unless the case has one of this version: that was written first and is never changed. Returns those written.
+
+    What the version said of a case while it was in shadow was never shown, and gives way.
+    """
+    rows = {result: _prediction(result) for result in results}
+    earlier = Prediction.objects.filter(case__in=[result.case for result in results])
+    known = {(row.case_id, row.model_version): row for row in earlier}
+    same = {result: known.get((row.case_id, row.model_version)) for result, row in rows.items()}
+    unseen = [row.pk for row in same.values() if row is not None and row.is_shadow]
+    if unseen:
+        Prediction.objects.filter(pk__in=unseen).delete()
+    kept = [result for result, row in same.items() if row is None or row.is_shadow]
+    Prediction.objects.bulk_create(rows[result] for result in kept)
+    return kept
 
 
-def _prediction(case: Case, finding: api.Finding, result: Result) -> Prediction:
-    return Prediction(
-        case=case,
-        model_version=finding.model_version,
-        probability=finding.probability,
-        threshold=finding.threshold,
-        label=finding.label,
-        engine=result.engine,
-        timings=asdict(finding.timings),
-        heatmap_key=result.heatmap_key,
-        heat_in_lung=finding.heat_in_lung,
-        flags=list(finding.flags),
-    )
+def _prediction(result: Result) -> Prediction:
+    assert isinstance(result.outcome, api.Finding)  # noqa: S101 - for the type alone
+    columns = prediction_columns(result.outcome, result.engine)
+    return Prediction(case=result.case, model_version=result.outcome.model_version, heatmap_key=result.heatmap_key, **columns)
+
+
+def prediction_columns(finding: api.Finding, engine: str) -> dict[str, Any]:
+    """What a prediction's row keeps of a finding."""
+    return {
+        "probability": finding.probability,
+        "threshold": finding.threshold,
+        "label": finding.label,
+        "engine": engine,
+        "timings": asdict(finding.timings),
+        "heat_in_lung": finding.heat_in_lung,
+        "flags": list(finding.flags),
+    }
+
+
+def overridden_codes(cases: Sequence[Case]) -> dict[UUID, frozenset[str]]:
+    """The refusals that a radiologist has set aside, for each case; one query."""
+    codes: dict[UUID, set[str]] = {case.pk: set() for case in cases}
+    for pk, code in GateOverride.objects.filter(case__in=cases).values_list("case_id", "code"):
+        codes[pk].add(code)
+    return {pk: frozenset(found) for pk, found in codes.items()}
 
 
 def _is_stored(result: Result) -> bool:

@@ -45,6 +45,12 @@ def ordinal_place(position: int) -> str:
 
 
 @register.filter
+def whole_percent(share: float) -> str:
+    """A share without decimals."""
+    return f"{100 * share:.0f} %"
+
+
+@register.filter
 def permille(value: float) -> int:
     """For the width of a bar that is 1000 units wide."""
     return round(1000 * min(max(value, 0.0), 1.0))

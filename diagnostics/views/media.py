@@ -42,7 +42,7 @@ def display(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 def heatmap(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Where the model looked: an RGBA picture to lay over the whole film."""
     case = get_object_or_404(Case.objects.visible_to(request.user).with_result(), pk=pk)
-    prediction = case.prediction
+    prediction = case.result
     if prediction is None or not prediction.heatmap_key:
         raise Http404
     return _serve(prediction.heatmap_key, "image/png", cache=PRIVATE)

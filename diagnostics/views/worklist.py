@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 from accounts.permissions import requires, sees_cases
 from diagnostics.forms import WorklistFilter
 from diagnostics.models import Case
+from diagnostics.services.versions import recent_change
 from diagnostics.views.fragments import is_htmx
 from diagnostics.views.pagination import read_page
 from diagnostics.views.studies import group_by_study
@@ -30,8 +31,10 @@ def worklist(request: HttpRequest) -> HttpResponse:
         "next_query": _query_with(request.GET, page.next_cursor),
         "first_query": _query_with(request.GET, ""),
     }
-    template = "diagnostics/_worklist_results.html" if is_htmx(request) else "diagnostics/worklist.html"
-    answer = render(request, template, context)
+    if is_htmx(request):
+        answer = render(request, "diagnostics/_worklist_results.html", context)
+    else:
+        answer = render(request, "diagnostics/worklist.html", {**context, "version_change": recent_change()})
     patch_vary_headers(answer, ["HX-Request"])
     return answer
 

@@ -7,9 +7,10 @@ from django.test import Client
 from accounts.models import User
 from diagnostics.models import Case, Patient
 from diagnostics.services.reviews import record_review
+from mlmodel import api
 from tests.diagnostics.cases import make_case, make_prediction
 
-MODELS = ["case", "patient", "prediction", "review", "worker"]
+MODELS = ["case", "gateoverride", "patient", "prediction", "review", "worker"]
 
 
 @pytest.fixture
@@ -48,11 +49,12 @@ def test_a_stranger_hospitals_admin_finds_nothing(client: Client, stranger: User
     assert client.get(f"/admin/diagnostics/case/{case.pk}/change/").status_code == 404
 
 
-def test_requeue_and_cancel_go_through_the_services(client: Client, admin_user: User, doctor: User) -> None:
+def test_repeating_and_cancelling_go_through_the_services(client: Client, admin_user: User, doctor: User) -> None:
     client.force_login(admin_user)
     failed, waiting, done = (make_case(doctor, state=state) for state in ("failed", "queued", "done"))
+    make_prediction(done, model_version=api.active_version())
     rows = {"_selected_action": [str(case.pk) for case in (failed, waiting, done)]}
-    answer = client.post("/admin/diagnostics/case/", {"action": "requeue", **rows}, follow=True)
+    answer = client.post("/admin/diagnostics/case/", {"action": "reanalyse", **rows}, follow=True)
     assert "1 case(s) put back into the queue" in answer.content.decode()
     assert "2 case(s) left alone" in answer.content.decode()
     client.post("/admin/diagnostics/case/", {"action": "cancel", **rows})
