@@ -15,7 +15,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 from mlmodel.types import ArtifactIncompatibleError
 
@@ -23,18 +23,25 @@ FLOOR = 1e-9
 # A share of the plain logistic function within the isotonic one keeps films apart that lie on one of its steps
 ISOTONIC_BLEND = 1e-3
 
+Calibrator: TypeAlias = Callable[[float], float]
+
 
 def calibrate(logit: float, calibration: Mapping[str, Any]) -> float:
-    """Probability of pneumonia, in (0, 1), for a logit. Raises `ArtifactIncompatibleError` for a method or parameters that this
-    code does not know."""
-    method = _METHODS.get(str(calibration.get("method")))
-    if method is None:
+    """Probability of pneumonia, in (0, 1), for a logit. Raises as `make_calibrator` does."""
+    return make_calibrator(calibration)(logit)
+
+
+def make_calibrator(calibration: Mapping[str, Any]) -> Calibrator:
+    """The function from logit to probability. Raises `ArtifactIncompatibleError` for a method or parameters that this code does
+    not know."""
+    make = _METHODS.get(str(calibration.get("method")))
+    if make is None:
         raise ArtifactIncompatibleError(f"This code knows no calibration {calibration.get('method')!r}.")
     try:
-        probability = method(logit, calibration)
-    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        inner = make(calibration)
+    except (KeyError, TypeError, ValueError) as error:
         raise ArtifactIncompatibleError(f"The calibration {calibration['method']!r} lacks a parameter: {error!r}") from error
-    return min(max(probability, FLOOR), 1 - FLOOR)
+    return lambda logit: min(max(inner(logit), FLOOR), 1 - FLOOR)
 
 
 def sigmoid(logit: float) -> float:
@@ -43,50 +50,57 @@ def sigmoid(logit: float) -> float:
     return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
-def _none(logit: float, given: Mapping[str, Any]) -> float:
-    return sigmoid(logit)
+def _make_none(given: Mapping[str, Any]) -> Calibrator:
+    return sigmoid
 
 
-def _temperature(logit: float, given: Mapping[str, Any]) -> float:
-    return sigmoid(logit / _at_least(given["temperature"], 1e-6))
+def _make_temperature(given: Mapping[str, Any]) -> Calibrator:
+    temperature = _number(given["temperature"], above=0)
+    return lambda logit: sigmoid(logit / temperature)
 
 
-def _platt(logit: float, given: Mapping[str, Any]) -> float:
-    return sigmoid(_at_least(given["slope"], 1e-6) * logit + float(given["intercept"]))
+def _make_platt(given: Mapping[str, Any]) -> Calibrator:
+    slope, intercept = _number(given["slope"], above=0), _number(given["intercept"])
+    return lambda logit: sigmoid(slope * logit + intercept)
 
 
-def _beta(logit: float, given: Mapping[str, Any]) -> float:
-    log_yes, log_no = -_softplus(-logit), -_softplus(logit)
-    return sigmoid(_at_least(given["a"], 0) * log_yes - _at_least(given["b"], 0) * log_no + float(given["c"]))
+def _make_beta(given: Mapping[str, Any]) -> Calibrator:
+    # A hair below zero, which is allowed: one of the two may have no say
+    a, b, c = _number(given["a"], above=-1e-12), _number(given["b"], above=-1e-12), _number(given["c"])
+    return lambda logit: sigmoid(b * _softplus(logit) - a * _softplus(-logit) + c)
 
 
-def _isotonic(logit: float, given: Mapping[str, Any]) -> float:
-    knots, values = given["logits"], given["probabilities"]
-    if len(knots) != len(values) or any(one > other for line in (knots, values) for one, other in pairwise(line)):
+def _make_isotonic(given: Mapping[str, Any]) -> Calibrator:
+    knots, values = ([_number(value) for value in given[name]] for name in ("logits", "probabilities"))
+    if not knots or len(knots) != len(values):
+        raise ValueError(f"{len(knots)} logits and {len(values)} probabilities")
+    if any(one >= other for one, other in pairwise(knots)) or any(one > other for one, other in pairwise(values)):
         raise ValueError("knots that do not rise")
-    place = bisect_right(knots, logit)
-    if place in {0, len(knots)}:
-        inner = float(values[0] if place == 0 else values[-1])
-    else:
-        left, right = knots[place - 1], knots[place]
-        inner = values[place - 1] + (values[place] - values[place - 1]) * (logit - left) / (right - left)
-    return (1 - ISOTONIC_BLEND) * inner + ISOTONIC_BLEND * sigmoid(logit)
+
+    def between(logit: float) -> float:
+        place = bisect_right(knots, logit)
+        if place in {0, len(knots)}:
+            return values[min(place, len(knots) - 1)]
+        share = (logit - knots[place - 1]) / (knots[place] - knots[place - 1])
+        return values[place - 1] + share * (values[place] - values[place - 1])
+
+    return lambda logit: (1 - ISOTONIC_BLEND) * between(logit) + ISOTONIC_BLEND * sigmoid(logit)
 
 
 def _softplus(value: float) -> float:
     return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
 
 
-def _at_least(value: Any, lowest: float) -> float:
-    if not float(value) >= lowest:
-        raise ValueError(f"{value!r} is less than {lowest}")
+def _number(value: Any, above: float = -math.inf) -> float:
+    if not math.isfinite(value) or not value > above:
+        raise ValueError(f"{value!r} is no number above {above}")
     return float(value)
 
 
-_METHODS: dict[str, Callable[[float, Mapping[str, Any]], float]] = {
-    "none": _none,
-    "temperature": _temperature,
-    "platt": _platt,
-    "isotonic": _isotonic,
-    "beta": _beta,
+_METHODS: dict[str, Callable[[Mapping[str, Any]], Calibrator]] = {
+    "none": _make_none,
+    "temperature": _make_temperature,
+    "platt": _make_platt,
+    "isotonic": _make_isotonic,
+    "beta": _make_beta,
 }
