@@ -9,14 +9,17 @@ from django.db import DatabaseError
 from diagnostics import queue, storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Worker
-from diagnostics.services.heartbeat import SILENT_SECONDS
+from diagnostics.services.heartbeat import SILENT_SECONDS, model_trouble
 
 PROBE_SECONDS = 5
 
 
 def collect_readiness() -> dict[str, Callable[[], str]]:
-    """Checks by the name of their part; each returns `ok` or what is wrong, in words without data."""
-    return {"storage": check_storage, "redis": check_redis, "worker": check_worker}
+    """Checks by the name of their part; each returns `ok` or what is wrong, in words without data.
+
+    What begins with `degraded` is wrong and yet the part does its work.
+    """
+    return {"storage": check_storage, "redis": check_redis, "worker": check_worker, "model": check_model}
 
 
 def check_storage() -> str:
@@ -42,3 +45,15 @@ def check_worker() -> str:
         return "ok" if Worker.objects.alive(seconds=SILENT_SECONDS).exists() else "no worker"
     except DatabaseError:
         return "unknown"
+
+
+def check_model() -> str:
+    """Whether the workers serve the active version; one that goes on with an earlier version is degraded, not lost.
+
+    Where no worker runs: what kept the last one from starting.
+    """
+    try:
+        trouble = model_trouble()
+    except DatabaseError:
+        return "unknown"
+    return f"degraded: {trouble}" if trouble else "ok"

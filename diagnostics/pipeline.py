@@ -2,6 +2,8 @@
 
 While one batch is in the engine, the next is being read and the last is being stored. The pipeline looks for queued rows by
 itself every few seconds; a wake-up call only makes it look at once. So it works with Redis down, flushed or restarted.
+
+Beside the stages one thread follows the registry (`services.serving`), and one reads in shadow while the stages are idle.
 """
 
 import faulthandler
@@ -21,9 +23,10 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case
-from diagnostics.services import analysis, heartbeat, inference
+from diagnostics.services import analysis, heartbeat, inference, serving, shadowing
 from diagnostics.services.inference import Batch
 from diagnostics.services.reconciliation import reconcile
+from diagnostics.services.serving import Held, Serving
 from mlmodel.api import DecoderUnavailableError
 
 if TYPE_CHECKING:
@@ -41,29 +44,38 @@ logger = logging.getLogger(__name__)
 
 
 class Pipeline:
-    """Analyses queued cases until it is stopped. Start it once per process."""
+    """Analyses queued cases until it is stopped. Start it once per process.
 
-    def __init__(self, *, predictor: "Predictor", name: str) -> None:
+    It begins with `predictor` and closes it; with `follows` it goes over to whatever version the registry puts in service.
+    """
+
+    def __init__(self, *, predictor: "Predictor", name: str, follows: bool = False) -> None:
         self.name = name
         self.stopping = threading.Event()
         self._finished = threading.Event()
-        self._predictor = predictor
+        self._serving = Serving(predictor, worker=name)
         self._wake = threading.Event()
         self._hands = threading.Condition()
         self._storage_failed = threading.Event()
         self._in_hand: dict[UUID, Case] = {}
-        self._to_infer: Queue[Batch | None] = Queue(maxsize=1)
+        self._to_infer: Queue[tuple[Batch, Held] | None] = Queue(maxsize=1)
         self._to_store: Queue[Batch | None] = Queue(maxsize=2)
         self._io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="films")
         self._threads = [
             threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True)
             for target in (self._read_stage, self._infer_stage, self._store_stage)
         ]
+        followers = (self._follow_registry, self._read_in_shadow) if follows else ()
+        self._followers = [
+            threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True) for target in followers
+        ]
         self._keeper = threading.Thread(target=self._keep_alive, name="keep_alive", daemon=True)
 
     def start(self) -> None:
-        heartbeat.start_worker(name=self.name, model_version=self._predictor.info.version, engine=self._predictor.engine)
-        for thread in (*self._threads, self._keeper):
+        held = self._serving.take()
+        heartbeat.start_worker(name=self.name, model_version=held.version, engine=held.predictor.engine)
+        held.give_back()
+        for thread in (*self._threads, *self._followers, self._keeper):
             thread.start()
 
     def wake(self) -> None:
@@ -88,8 +100,9 @@ class Pipeline:
         """Finish what is in hand, with its leases renewed until the end, and say goodbye."""
         self.stopping.set()
         self._wake.set()
-        for thread in self._threads:
+        for thread in (*self._threads, *self._followers):
             thread.join(timeout=settings.WORKER_STALL_SECONDS)
+        self._serving.stop()
         self._finished.set()
         self._keeper.join(timeout=heartbeat.BEAT_SECONDS)
         self._io.shutdown(wait=True, cancel_futures=True)
@@ -120,20 +133,23 @@ class Pipeline:
             # While films are still in the engine, drawing would take its cores; the last one put down wakes this stage.
             return not self._in_hand and self._draw(opened_only=False)
         self._take(cases)
+        held = self._serving.take()
         try:
-            batch = inference.read_batch(cases=cases, predictor=self._predictor, executor=self._io)
+            batch = inference.read_batch(cases=cases, predictor=held.predictor, executor=self._io)
         except DecoderUnavailableError:
             logger.exception("no decoding child can be started: the cases wait")
+            held.give_back()
             self._put_down(cases)
             for case in cases:
                 analysis.return_case(case=case)
             self.stopping.wait(DECODERS_RETRY_SECONDS)
             return True
         except Exception:  # whatever it is, nobody works on these cases now: a lease that is renewed would hold them for ever
+            held.give_back()
             self._put_down(cases)
             raise
         self._note_storage(batch)
-        self._to_infer.put(batch)
+        self._to_infer.put((batch, held))
         return True
 
     def _note_storage(self, batch: Batch) -> None:
@@ -155,21 +171,26 @@ class Pipeline:
 
         Guarded by itself: a picture that fails keeps no case from being claimed.
         """
-        limit = settings.WORKER_DECODERS
-        draw = partial(inference.draw_displays, limit=limit, predictor=self._predictor, executor=self._io)
-        return self._guarded(lambda: bool(draw(opened_only=opened_only)))
+        limit, held = settings.WORKER_DECODERS, self._serving.take()
+        draw = partial(inference.draw_displays, limit=limit, predictor=held.predictor, executor=self._io)
+        try:
+            return self._guarded(lambda: bool(draw(opened_only=opened_only)))
+        finally:
+            held.give_back()
 
     def _infer_stage(self) -> None:
-        while (batch := self._to_infer.get()) is not None:
+        while (work := self._to_infer.get()) is not None:
+            batch, held = work
             self._show_progress()
             # What fails half-way goes on with what it has; the rest is put down behind it, and its leases run out.
-            self._guarded(partial(self._infer, batch))
+            self._guarded(partial(self._infer, batch, held))
+            held.give_back()
             self._to_store.put(batch)
         self._to_store.put(None)
         connection.close()
 
-    def _infer(self, batch: Batch) -> bool:
-        inference.infer_batch(batch=batch, predictor=self._predictor)
+    def _infer(self, batch: Batch, held: Held) -> bool:
+        inference.infer_batch(batch=batch, predictor=held.predictor)
         return True
 
     def _store_stage(self) -> None:
@@ -198,6 +219,34 @@ class Pipeline:
         connection.close()
         self.stopping.wait(RETRY_SECONDS)
         return False
+
+    # The versions
+
+    def _follow_registry(self) -> None:
+        while not self.stopping.wait(serving.FOLLOW_SECONDS):
+            self._guarded(self._look)
+        connection.close()
+
+    def _look(self) -> bool:
+        self._serving.look()
+        return True
+
+    def _read_in_shadow(self) -> None:
+        worked = False
+        while not self.stopping.wait(0 if worked else settings.WORKER_POLL_SECONDS):
+            worked = self._guarded(self._read_next_in_shadow)
+        connection.close()
+
+    def _read_next_in_shadow(self) -> bool:
+        """One film, and only while no case is in hand or waits: what a doctor waits for comes first."""
+        if self._in_hand or (held := self._serving.take_shadow()) is None:
+            return False
+        try:
+            if Case.objects.queued().exists():
+                return False
+            return shadowing.read_next_in_shadow(predictor=held.predictor, against=self._serving.version)
+        finally:
+            held.give_back()
 
     # What is in hand, and the signs of life
 

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -22,7 +22,12 @@ from diagnostics import queue
 from diagnostics.jobs import AnalysisJob
 from diagnostics.pipeline import Pipeline
 from diagnostics.queue import analysis_queue
+from diagnostics.services import heartbeat
+from diagnostics.services.serving import say_trouble
 from mlmodel import api
+
+if TYPE_CHECKING:
+    from mlmodel.api import Predictor
 
 WORKER_TTL = 30  # seconds; a dequeue blocks for half of that
 MAINTENANCE_SECONDS = 15
@@ -80,16 +85,31 @@ class InferenceWorker(SimpleWorker):
 
 
 def start_pipeline() -> Pipeline:
-    """Load and warm the active model, and begin to analyse."""
-    predictor = api.load()
-    predictor.warm_up()
-    pipeline = Pipeline(predictor=predictor, name=f"{socket.gethostname()}:{os.getpid()}"[:100])
+    """Load and warm the active model, and begin to analyse.
+
+    Raises `ModelError` where the active version cannot be served: the worker does not start with another one, because results
+    would bear a version that nobody chose. Films wait meanwhile, `/readyz` says why, and `rollback_model` is the way out. (A
+    worker that runs already keeps the version it has: `services.serving`.)
+    """
+    predictor = _load_active()
+    pipeline = Pipeline(predictor=predictor, name=f"{socket.gethostname()}:{os.getpid()}"[:100], follows=True)
     gc.collect()
     gc.freeze()  # the libraries and the model live as long as the process: no collection need look at them again
     pipeline.start()
     _state["pipeline"] = pipeline
     logger.info("worker %s: model %s on %s is warm", pipeline.name, predictor.info.version, predictor.engine)
     return pipeline
+
+
+def _load_active() -> "Predictor":
+    version = api.active_version()
+    try:
+        predictor = api.load(version)
+    except api.ModelError as error:
+        heartbeat.record_failed_start(host=socket.gethostname(), model_error=say_trouble(version, error))
+        raise
+    predictor.warm_up()
+    return predictor
 
 
 def run() -> None:

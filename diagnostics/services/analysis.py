@@ -120,19 +120,24 @@ def _finish(result: Result) -> bool:
 
 
 def _write_predictions(results: Sequence[Result]) -> list[Result]:
-    """One row each, unless the case has one of this version: that was written first and is never changed. Returns those written.
+    """One row each, unless the case has one of this version: that was written first and never changes. Returns those written.
 
     What the version said of a case while it was in shadow was never shown, and gives way.
     """
-    rows = {result: _prediction(result) for result in results}
     earlier = Prediction.objects.filter(case__in=[result.case for result in results])
     known = {(row.case_id, row.model_version): row for row in earlier}
-    same = {result: known.get((row.case_id, row.model_version)) for result, row in rows.items()}
-    unseen = [row.pk for row in same.values() if row is not None and row.is_shadow]
+    rows, kept, unseen = [], [], []
+    for result in results:
+        row = _prediction(result)
+        before = known.get((row.case_id, row.model_version))
+        if before is not None and before.is_shadow:
+            unseen.append(before.pk)
+        if before is None or before.is_shadow:
+            rows.append(row)
+            kept.append(result)
     if unseen:
         Prediction.objects.filter(pk__in=unseen).delete()
-    kept = [result for result, row in same.items() if row is None or row.is_shadow]
-    Prediction.objects.bulk_create(rows[result] for result in kept)
+    Prediction.objects.bulk_create(rows)
     return kept
 
 

@@ -44,9 +44,11 @@ def read_batch(*, cases: list[Case], predictor: "Predictor", executor: Executor)
     for case, answer in answers:
         if not isinstance(answer, bytes):
             _give_up_fetching(batch, case, answer)
+    overridden = analysis.overridden_codes([case for case, _ in fetched])
     decoded = predictor.decode([content for _, content in fetched])
     for (case, _), film in zip(fetched, decoded, strict=True):
-        refusal = film if isinstance(film, api.Refusal) else _refuse_by_age(case, predictor.info.intended_use)
+        by_age = refuse_by_age(case, predictor.info.intended_use, overridden[case.pk])
+        refusal = film if isinstance(film, api.Refusal) else by_age
         if refusal is not None:
             batch.results.append(Result(case, refusal, predictor.engine))
         elif not isinstance(film, api.Refusal):
@@ -71,9 +73,9 @@ def _give_up_fetching(batch: Batch, case: Case, error: StorageUnavailableError |
     analysis.release_case(case=case, code="STORAGE")
 
 
-def _refuse_by_age(case: Case, use: api.IntendedUse) -> api.Refusal | None:
+def refuse_by_age(case: Case, use: api.IntendedUse, overridden: frozenset[str]) -> api.Refusal | None:
     """The patient's age on the day of the upload, where the birth date is known, against the version's intended use."""
-    if case.patient is None or case.patient.birth_date is None:
+    if case.patient is None or case.patient.birth_date is None or "AGE_OUT_OF_RANGE" in overridden:
         return None
     age = age_in_years(case.patient.birth_date, on=case.created_at.date())
     return None if use.covers_age(age) else api.refusal("AGE_OUT_OF_RANGE")

@@ -128,7 +128,7 @@ class Serving:
             return Held(_load_warm(version))
         except api.ModelError as error:
             words, cause = TROUBLES.get(type(error), words), str(error)
-        except Exception as error:  # whatever a tensor library raises: the worker goes on with what it has
+        except Exception as error:  # noqa: BLE001 - whatever a tensor library raises: the worker goes on with what it has
             cause = f"{type(error).__name__}: {error}"
         if known != words:
             logger.error("model %s %s, %s goes on serving: %s", version, words, self._active.version, cause)
@@ -159,9 +159,10 @@ def say_trouble(version: str, error: api.ModelError) -> str:
 
 def _load_warm(version: str) -> "Predictor":
     predictor = api.load(version)
+    if predictor.info.version != version:
+        predictor.close()
+        raise api.ArtifactCorruptError(f"The artifact of {version} holds {predictor.info.version}.")
     try:
-        if predictor.info.version != version:
-            raise api.ArtifactCorruptError(f"The artifact of {version} holds {predictor.info.version}.")
         predictor.warm_up()
     except BaseException:
         predictor.close()

@@ -73,11 +73,11 @@ def _bookmark(shown: Prediction) -> str:
 
 
 def _read(predictor: "Predictor", case: Case, film: bytes) -> api.Outcome:
-    overridden = analysis.overridden_codes([case])
-    decoded = predictor.decode([film])[0]
+    overridden = analysis.overridden_codes([case])[case.pk]
+    decoded = predictor.decode([film], [overridden])[0]
     if isinstance(decoded, api.Refusal):
         return decoded
-    refused = refuse_by_age(case, predictor.info.intended_use, overridden[case.pk])
+    refused = refuse_by_age(case, predictor.info.intended_use, overridden)
     return refused or predictor.infer([decoded])[0]
 
 

@@ -21,7 +21,7 @@ def test_ready_names_each_part(client: Client, db: None) -> None:
     assert answer.status_code == 200
     assert answer.json() == {
         "ready": True,
-        "parts": {"database": "ok", "storage": "ok", "redis": "ok", "worker": "ok"},
+        "parts": {"database": "ok", "storage": "ok", "redis": "ok", "worker": "ok", "model": "ok"},
     }
 
 

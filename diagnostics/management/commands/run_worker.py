@@ -17,4 +17,6 @@ class Command(BaseCommand):
         try:
             worker.run()
         except ModelError as error:
-            raise CommandError(f"The model cannot be served: {error}") from error
+            raise CommandError(
+                f"The active model cannot be served: {error} rollback_model goes back."
+            ) from error
