@@ -11,6 +11,7 @@ import keras
 
 GREY_MEAN, GREY_DEVIATION = 0.449, 0.226  # ImageNet's, averaged over the three colours
 FEATURE_MAP = "feature_map"
+MAX_INPUT_SIZE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,10 @@ class NetworkConfig:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is one of {sorted(allowed)}. Received: {getattr(self, name)!r}")
-        if self.input_size < self.stride or not 0 <= self.dropout < 1:
-            raise ValueError(f"input_size is at least the stride {self.stride}, dropout in [0, 1). Received: {self}")
+        if min(*self.blocks, *self.widths, self.head_width) < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(f"blocks, widths and head_width are at least 1, dropout in [0, 1). Received: {self}")
+        if not self.stride <= self.input_size <= MAX_INPUT_SIZE:
+            raise ValueError(f"input_size is in [{self.stride}, {MAX_INPUT_SIZE}]. Received: {self.input_size}")
 
     @property
     def stride(self) -> int:

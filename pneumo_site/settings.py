@@ -62,6 +62,7 @@ try:
     SHADOW_SHARE = env.float("SHADOW_SHARE", 1.0)  # of the films, 0 to 1
     if not 0 <= SHADOW_SHARE <= 1:
         raise ImproperlyConfigured(f"SHADOW_SHARE is a share from 0 to 1. Received: {SHADOW_SHARE}")
+    IMAGENET_WEIGHTS: Path | None = env.path("IMAGENET_WEIGHTS", None)
 
     # Sessions and mail
     SESSION_COOKIE_AGE = int(env.timedelta("SESSION_LIFETIME", timedelta(hours=12)).total_seconds())

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from mlmodel.network import NetworkConfig, build_network
-from mlmodel.pretrained import load_folded_weights, read_weights
 from mlmodel.weights import load_weights, pack_weights, round_kernels
 
 pytestmark = pytest.mark.model
@@ -54,6 +53,8 @@ def test_a_film_is_scaled_inside_the_network() -> None:
         {"head": "big"},
         {"block": "wide"},
         {"input_size": 4},
+        {"input_size": 4096},
+        {"blocks": (0, 1, 1)},
         {"dropout": 1.0},
         {"depth": 18},
     ],
@@ -94,39 +95,3 @@ def test_rounding_is_what_saving_does(tiny_config: NetworkConfig) -> None:
     for variable in network.variables:
         if len(variable.shape) > 1:
             assert np.array_equal(variable.numpy(), variable.numpy().astype(np.float16))
-
-
-def test_folded_weights_are_transposed_summed_over_colour_and_padded_as_in_torchvision() -> None:
-    network = build_network(NetworkConfig(input_size=16, blocks=(1,), widths=(2,)))
-    kernel = np.random.default_rng(0).normal(size=(2, 3, 7, 7)).astype(np.float32)
-    bias = np.array([0.5, -0.25], np.float32)
-    assert load_folded_weights(network, {"conv1.weight": kernel, "conv1.bias": bias}) == 1
-    film = np.random.default_rng(1).uniform(0, 255, (1, 16, 16, 1)).astype(np.float32)
-    ours = np.asarray(keras.Model(network.input, network.get_layer("conv1").output)(film))[0]
-    grey = np.pad((film[0, :, :, 0] / 255 - 0.449) / 0.226, 3)
-    for row, column, channel in ((0, 0, 0), (3, 5, 1), (7, 7, 0)):
-        patch = grey[2 * row : 2 * row + 7, 2 * column : 2 * column + 7]
-        expected = (patch * kernel[channel].sum(axis=0)).sum() + bias[channel]
-        assert ours[row, column, channel] == pytest.approx(expected, abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("config", "weights"),
-    [
-        (
-            NetworkConfig(input_size=16, blocks=(1,), widths=(2,), norm="batch"),
-            {"conv1.weight": np.zeros((2, 3, 7, 7), np.float32)},
-        ),
-        (NetworkConfig(input_size=16, blocks=(1,), widths=(2,)), {"conv1.weight": np.zeros((9, 3, 7, 7), np.float32)}),
-        (NetworkConfig(input_size=16, blocks=(1,), widths=(2,)), {"other": np.zeros(1, np.float32)}),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused(config: NetworkConfig, weights: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"norm|shape|no convolution"):
-        load_folded_weights(build_network(config), {"conv1.bias": np.zeros(2, np.float32), **weights})
-
-
-def test_a_file_that_is_no_npz_is_refused(tmp_path: Any) -> None:
-    (tmp_path / "weights.npz").write_bytes(b"PK no")
-    with pytest.raises(ValueError, match="not a readable NPZ"):
-        read_weights(tmp_path / "weights.npz")
