@@ -1,10 +1,14 @@
 """Which films there are to train on: found in a folder or a manifest, labelled, with their patients."""
 
 import csv
+import os
 import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +16,12 @@ from numpy.typing import NDArray
 from mlmodel.codes import rejection
 from mlmodel.decoding import read_film
 from mlmodel.preprocessing import DECODED_SIDES, prepare_film
+from mlmodel.training.cache import cache_file, read_cache, write_cache
 from mlmodel.training.progress import Progress
 from mlmodel.types import RejectedImageError
 
+S = TypeVar("S")
+T = TypeVar("T")
 LABELS = ("NORMAL", "PNEUMONIA")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".dcm"})
 MANIFEST_COLUMNS = ("file", "label", "patient")
@@ -55,28 +62,63 @@ def patient_of(name: str) -> str:
     return stem
 
 
-def load_films(films: list[LabelledFilm], size: int, progress: Progress) -> tuple[NDArray[np.uint8], list[str]]:
-    """Decode everything once: (count, size, size, 1) uint8, and the SHA-256 of each file. Raises `DataError` naming the
-    file."""
-    array = np.empty((len(films), size, size, 1), np.uint8)
-    hashes = []
-    for index, film in enumerate(progress.track(films, "Reading films")):
-        try:
-            content = film.path.read_bytes()
-            array[index, :, :, 0] = _decode(content, size)
-        except RejectedImageError as error:
-            raise DataError(f"{film.path}: {error.message}") from error
-        except OSError as error:
-            raise DataError(f"{film.path} cannot be read.") from error
-        hashes.append(sha256(content).hexdigest())
+def load_films(
+    films: list[LabelledFilm], size: int, progress: Progress, cache: Path | None = None
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Decode everything once, on every core: (count, size, size, 1) uint8, and the SHA-256 of each file. With a folder `cache`,
+    films that were decoded before are read from there. Raises `DataError` naming the file."""
+
+    def decode(index: int) -> None:
+        array[index, :, :, 0] = _decode(films[index], size)
+
+    hashes = _on_every_core(_hash, films, "Reading files", progress)
+    path = cache_file(cache, hashes, size) if cache else None
+    shape = (len(films), size, size, 1)
+    if path and (found := read_cache(path, shape)) is not None:
+        progress.say(f"{len(films)} decoded films from {path}")
+        return found, hashes
+    array = np.empty(shape, np.uint8)
+    _on_every_core(decode, range(len(films)), "Decoding films", progress)
+    if path:
+        _keep(path, array, progress)
     return array, hashes
 
 
-def _decode(content: bytes, size: int) -> NDArray[np.uint8]:
+def _on_every_core(work: Callable[[S], T], items: Sequence[S], description: str, progress: Progress) -> list[T]:
+    """In threads: the decoders let go of Python's lock while they work."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        try:
+            return list(progress.track(threads.map(work, items), description, total=len(items)))
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def _hash(film: LabelledFilm) -> str:
+    return sha256(_read(film)).hexdigest()
+
+
+def _read(film: LabelledFilm) -> bytes:
     try:
-        return prepare_film(read_film(content, at_least=DECODED_SIDES * size).pixels.grey, size)
+        return film.path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{film.path} cannot be read.") from error
+
+
+def _decode(film: LabelledFilm, size: int) -> NDArray[np.uint8]:
+    try:
+        return prepare_film(read_film(_read(film), at_least=DECODED_SIDES * size).pixels.grey, size)
+    except RejectedImageError as error:
+        raise DataError(f"{film.path}: {error.message}") from error
     except (MemoryError, RecursionError) as error:
-        raise rejection("UNREADABLE") from error
+        raise DataError(f"{film.path}: {rejection('UNREADABLE').message}") from error
+
+
+def _keep(path: Path, films: NDArray[np.uint8], progress: Progress) -> None:
+    try:
+        write_cache(path, films)
+    except OSError as error:  # a convenience: the run goes on without it
+        progress.say(f"The decoded films could not be kept in {path}: {error.strerror or error}")
 
 
 def _read_folder(data: Path) -> list[LabelledFilm]:

@@ -11,17 +11,19 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmodel.pretrained import read_weights
+from mlmodel.pretrained import Pretrained, find_weights
 from mlmodel.serving import build_serving_model
+from mlmodel.training.curves import draw_history
 from mlmodel.training.dataset import DataError, LabelledFilm, find_films, load_films
 from mlmodel.training.export import clone_for_serving, export_artifact
 from mlmodel.training.measures import Measures, choose_threshold, measure
+from mlmodel.training.options import RunOptions
 from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe
 from mlmodel.training.splits import Part, find_near_duplicates, group_films, split_groups, write_manifest
 from mlmodel.training.trainer import Examples, Trainer
 
-MANIFEST = "split.csv"
+MANIFEST, CURVES = "split.csv", "training.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,10 @@ class Prepared:
         return len(np.unique(self.groups[self.parts == name]))
 
 
-def prepare_data(data: Path, recipe: Recipe, progress: Progress) -> Prepared:
+def prepare_data(data: Path, recipe: Recipe, progress: Progress, cache: Path | None = None) -> Prepared:
     """Find, decode, group and split. Raises `DataError`."""
     films = find_films(data)
-    array, hashes = load_films(films, recipe.network.input_size, progress)
+    array, hashes = load_films(films, recipe.network.input_size, progress, cache)
     groups = group_films(films, find_near_duplicates(array))
     parts = split_groups(films, groups, recipe.seed)
     truth = np.array([film.label == "PNEUMONIA" for film in films], np.float32)
@@ -57,41 +59,40 @@ def prepare_data(data: Path, recipe: Recipe, progress: Progress) -> Prepared:
     return Prepared(films, array, truth, np.array(groups), np.array(parts), manifest)
 
 
-def train_candidate(
-    *, data: Path, out: Path, recipe: Recipe, weights: Path | None, resume: bool, progress: Progress
-) -> dict[str, Any]:
+def train_candidate(*, data: Path, out: Path, recipe: Recipe, options: RunOptions, progress: Progress) -> dict[str, Any]:
     """Train, choose the operating point on `validate`, judge on `test`, write the artifact `out`; returns its metrics.
 
     Raises `DataError` or `ValueError` for input that cannot be used, `StoppedError` where it was asked to stop, `OSError`.
     """
     if out.exists():
         raise DataError(f"{out} exists already: a version is never overwritten.")
-    pretrained = read_weights(weights) if weights else None
-    prepared = prepare_data(data, recipe, progress)
-    fingerprint = _fingerprint(recipe, prepared.manifest, weights)
+    pretrained = find_weights(options.weights, options.imagenet_file, recipe.network)
+    prepared = prepare_data(data, recipe, progress, options.cache)
     checkpoint = out.parent / f".{out.name}-checkpoint.npz"
-    if not resume:
+    if not options.resume:
         checkpoint.unlink(missing_ok=True)
     trainer = Trainer(
         recipe,
         prepared.part("train"),
         prepared.part("validate"),
+        options=options,
         checkpoint=checkpoint,
         progress=progress,
-        fingerprint=fingerprint,
+        fingerprint=_fingerprint(recipe, prepared.manifest, pretrained),
     )
     if pretrained:
-        progress.say(f"{trainer.start_from(pretrained)} convolutions start from {weights}")
+        progress.say(f"{trainer.start_from(pretrained)} layers start from {pretrained.name}")
     network = clone_for_serving(trainer.fit(), recipe.network)
     facts = judge(network, prepared, recipe)
     facts["training"] = {
         "recipe": recipe.as_dict(),
         "seed": recipe.seed,
         "data_manifest_sha256": sha256(prepared.manifest).hexdigest(),
-        "started_from": weights.name if weights else None,
+        "started_from": pretrained.name if pretrained else None,
         "history": trainer.history,
     }
-    export_artifact(out, network, recipe.network, facts, {MANIFEST: prepared.manifest})
+    files = {MANIFEST: prepared.manifest, CURVES: draw_history(trainer.history)}
+    export_artifact(out, network, recipe.network, facts, files)
     checkpoint.unlink(missing_ok=True)
     return dict(facts["metrics"])
 
@@ -135,8 +136,8 @@ def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return 0.5 * (1 + np.tanh(logits / 2))
 
 
-def _fingerprint(recipe: Recipe, manifest: bytes, weights: Path | None) -> str:
+def _fingerprint(recipe: Recipe, manifest: bytes, pretrained: Pretrained | None) -> str:
     """What must be equal for a checkpoint to be gone on from. More epochs are another schedule, hence another run."""
     digest = sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode() + manifest)
-    digest.update(weights.read_bytes() if weights else b"")
+    digest.update(pretrained.sha256.encode() if pretrained else b"")
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 """Progress on a terminal: what is done, loss, AUC, time left."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 
 T = TypeVar("T")
+SPEED_SECONDS = 600.0  # the time left is reckoned from, so that validation counts
 
 
 class Progress:
@@ -23,7 +24,7 @@ class Progress:
             TextColumn("{task.fields[note]}"),
         )
         self.console = Console(stderr=True, quiet=quiet)
-        self._bars = RichProgress(*columns, console=self.console)
+        self._bars = RichProgress(*columns, console=self.console, speed_estimate_period=SPEED_SECONDS)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -32,9 +33,10 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._bars.stop()
 
-    def track(self, items: Sequence[T], description: str) -> Iterator[T]:
-        """Each item in turn, with a bar."""
-        task = self._bars.add_task(description, total=len(items), note="")
+    def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+        """Each item in turn, with a bar; `total` where the items do not know their own number."""
+        total = len(items) if isinstance(items, Sized) else total
+        task = self._bars.add_task(description, total=total, note="")
         for item in items:
             yield item
             self._bars.advance(task)
@@ -44,9 +46,9 @@ class Progress:
         """A bar to be moved by `advance`."""
         return self._bars.add_task(description, total=total, completed=done, note="")
 
-    def advance(self, task: TaskID, note: str) -> None:
-        """One step further; `note` stands beside the bar."""
-        self._bars.update(task, advance=1, note=note)
+    def advance(self, task: TaskID, description: str, note: str) -> None:
+        """One step further; `description` stands before the bar, `note` behind it."""
+        self._bars.update(task, advance=1, description=description, note=note)
 
     def say(self, line: str) -> None:
         """A line that stays."""

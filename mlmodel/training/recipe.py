@@ -1,9 +1,12 @@
 """How to train, as a readable JSON file: network, augmentation, loss, schedule."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from mlmodel.network import NetworkConfig
 
@@ -49,13 +52,20 @@ class Recipe:
     seed: int = 20
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or not 0 <= self.averaging < 1 or not 0 < self.sensitivity <= 1:
-            raise ValueError(
-                "epochs and batch_size are at least 1, averaging in [0, 1), sensitivity in (0, 1]. "
-                f"Received: {self.epochs}, {self.batch_size}, {self.averaging}, {self.sensitivity}"
+        limits = {
+            "epochs, batch_size, patience and decay_steps are at least 1": min(
+                self.epochs, self.batch_size, self.patience, self.decay_steps
             )
-        if self.optimizer not in {"adamw", "adam"} or self.schedule not in {"cosine", "exponential"}:
-            raise ValueError(f"Unknown optimizer or schedule. Received: {self.optimizer!r} and {self.schedule!r}")
+            >= 1,
+            "learning_rate is above 0 and below 10": 0 < self.learning_rate < 10,
+            "averaging and label_smoothing are in [0, 1)": 0 <= self.averaging < 1 and 0 <= self.label_smoothing < 1,
+            "decay_rate and sensitivity are in (0, 1]": 0 < self.decay_rate <= 1 and 0 < self.sensitivity <= 1,
+            "weight_decay is in [0, 10), seed in [0, 2^32)": 0 <= self.weight_decay < 10 and 0 <= self.seed < 2**32,
+        }
+        for rule, is_kept in limits.items():
+            if not is_kept:
+                values = {name: getattr(self, name) for name in re.findall(r"[a-z]+_?[a-z]+", rule) if hasattr(self, name)}
+                raise ValueError(f"{rule}. Received: {values}")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,11 +87,18 @@ def read_recipe(name_or_path: str) -> Recipe:
 
 
 def recipe_from_dict(values: dict[str, Any]) -> Recipe:
-    """The inverse of `Recipe.as_dict`. Raises `ValueError` for an unknown setting."""
-    values = dict(values)
-    network = NetworkConfig.from_dict(values.pop("network", {}))
-    augmentation = values.pop("augmentation", {})
-    for kind, given in ((Recipe, values), (AugmentationConfig, augmentation)):
-        if unknown := set(given) - {item.name for item in fields(kind)}:
+    """The inverse of `Recipe.as_dict`. Raises `ValueError` for a setting that is unknown or of the wrong kind."""
+    for kind, given in (
+        (Recipe, values),
+        (NetworkConfig, values.get("network")),
+        (AugmentationConfig, values.get("augmentation")),
+    ):
+        unknown = set(given) - {item.name for item in fields(kind)} if isinstance(given, dict) else set()
+        if unknown:
             raise ValueError(f"There is no setting {', '.join(sorted(unknown))}.")
-    return Recipe(network=network, augmentation=AugmentationConfig(**augmentation), **values)
+    try:
+        return TypeAdapter(Recipe).validate_python(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{name}: {first['msg']}. Received: {first['input']!r}" if name else first["msg"]) from error

@@ -2,6 +2,7 @@
 
 import math
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,17 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import TaskID
+from sklearn.metrics import log_loss
 
 from mlmodel.network import build_network
-from mlmodel.pretrained import load_folded_weights
+from mlmodel.pretrained import Pretrained, load_pretrained
 from mlmodel.training.augmentation import Augment
 from mlmodel.training.checkpoint import read_checkpoint, save_checkpoint
 from mlmodel.training.dataset import DataError
+from mlmodel.training.distribution import spread_over
 from mlmodel.training.measures import auc
+from mlmodel.training.options import RunOptions
 from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe
 
@@ -35,96 +40,156 @@ class Examples:
     truth: NDArray[np.float32]
 
 
+class RunningAUC(keras.metrics.AUC):
+    """The AUC of the epoch so far. Keras resets its metrics at every batch; this one waits for `start_epoch`."""
+
+    def reset_state(self) -> None:
+        pass
+
+    def start_epoch(self) -> None:
+        super().reset_state()
+
+
 class Trainer:
     """One run. `fit` returns the network of the best epoch, with averaged weights."""
 
     def __init__(
-        self, recipe: Recipe, train: Examples, validate: Examples, *, checkpoint: Path, progress: Progress, fingerprint: str
+        self,
+        recipe: Recipe,
+        train: Examples,
+        validate: Examples,
+        *,
+        options: RunOptions,
+        checkpoint: Path,
+        progress: Progress,
+        fingerprint: str,
     ) -> None:
         keras.utils.set_random_seed(recipe.seed)
-        self.recipe, self.train, self.validate = recipe, train, validate
+        self.recipe, self.train, self.validate, self.options = recipe, train, validate, options
         self.checkpoint, self.progress, self.fingerprint = checkpoint, progress, fingerprint
-        self.network = build_network(recipe.network, dtype=recipe.precision)
-        self.steps = math.ceil(len(train.truth) / recipe.batch_size)
+        self.devices = spread_over(options.devices, recipe.batch_size, progress.say)
+        with self.devices.scope():
+            self.network = build_network(recipe.network, dtype=recipe.precision)
+        # Where a batch is shared out, the few films of the last one that cannot be wait for the next epoch's other order.
+        self.used = len(train.truth) - len(train.truth) % recipe.batch_size % self.devices.count
+        self.steps = math.ceil(self.used / recipe.batch_size)
         self.weights = weigh_classes(train.truth) if recipe.class_weights else np.ones(2, np.float32)
         self.history: list[dict[str, float]] = []
-        self.epoch, self.step, self.best = 0, 0, -1.0
-        self._is_stopped = False
+        self.epoch, self.step, self.best, self.loss_sum = 0, 0, -1.0, 0.0
+        self._is_stopped, self._saved_at = False, time.monotonic()
 
-    def start_from(self, weights: dict[str, NDArray[np.float32]]) -> int:
-        """Copy pretrained convolutions; returns how many. Raises `ValueError` where they do not fit."""
-        return load_folded_weights(self.network, weights)
+    def start_from(self, pretrained: Pretrained) -> int:
+        """Copy what fits; returns how many convolutions. Raises `ValueError` where they do not fit."""
+        return load_pretrained(self.network, pretrained, self.train.films)
 
     def fit(self) -> keras.Model:
         """Train to the last epoch, or until validation has not improved for `patience` epochs. Raises `StoppedError` on
         SIGTERM."""
-        self._compile()
-        if self.checkpoint.exists():
-            self._restore()
-        with self._stops_on_signals():
-            while self.epoch < self.recipe.epochs and not self._is_stale():
-                self._run_epoch()
-        self._assign(self.network.variables, self.best_weights)
+        with self.devices.scope():
+            self._compile()
+            if self.checkpoint.exists():
+                self._restore()
+            elif self.options.resume:
+                self.progress.say("There is no checkpoint to go on from: beginning anew")
+            bar = self.progress.start("Training", total=self.recipe.epochs * self.steps, done=self.done)
+            with self._stops_on_signals():
+                while self.epoch < self.recipe.epochs and not self._is_stale():
+                    self._run_epoch(bar)
+            self._assign(self.network.variables, self.best_weights)
         return self.network
+
+    @property
+    def done(self) -> int:
+        """Batches of the whole run so far."""
+        return self.epoch * self.steps + self.step
 
     def _compile(self) -> None:
         film = keras.Input(self.network.input_shape[1:], dtype="uint8", name="raw_film")
         augmented = Augment(self.recipe.augmentation, seed=self.recipe.seed, name="augment")(film)
         self.model = keras.Model(film, self.network(augmented), name="training")
+        self.auc = RunningAUC(from_logits=True, name="auc")
         self.model.compile(
             optimizer=make_optimizer(self.recipe, self.steps),
             loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=self.recipe.label_smoothing),
+            metrics=[self.auc],
             auto_scale_loss=self.recipe.precision == "mixed_float16",
+            # XLA knows no projective transform on TensorFlow; torch.compile costs minutes before it saves any
+            jit_compile=keras.backend.backend() == "jax",
         )
         self.model.optimizer.build(self.model.trainable_variables)
+        some = slice(0, self.devices.count)
+        self.devices.prepare(self.model, self.train.films[some], self.train.truth[some, None])
+        self.auc.start_epoch()
         self.averages = [
             keras.Variable(value, trainable=False, name=f"average{index}")
             for index, value in enumerate(self._values(self.model.trainable_variables))
         ]
         self.best_weights = self._values(self.network.variables)
 
-    def _run_epoch(self) -> None:
-        order = np.random.default_rng([self.recipe.seed, self.epoch]).permutation(len(self.train.truth))
-        bar = self.progress.start(f"Epoch {self.epoch + 1} of {self.recipe.epochs}", total=self.steps, done=self.step)
-        losses: list[float] = []
+    def _run_epoch(self, bar: TaskID) -> None:
+        order = np.random.default_rng([self.recipe.seed, self.epoch]).permutation(len(self.train.truth))[: self.used]
         while self.step < self.steps:
             picked = order[self.step * self.recipe.batch_size : (self.step + 1) * self.recipe.batch_size]
-            losses.append(self._run_batch(np.sort(picked)))
-            self.step += 1
+            logs = self._run_batch(np.sort(picked))
+            self.step, self.loss_sum = self.step + 1, self.loss_sum + logs["loss"]
             best = f", best validation AUC {self.best:.4f}" if self.history else ""
-            self.progress.advance(bar, f"loss {np.mean(losses[-50:]):.4f}{best}")
-            if self._is_stopped and self.step < self.steps:
-                self._save()
-                raise StoppedError
-        self._end_epoch(float(np.mean(losses)))
+            note = f"loss {self.loss_sum / self.step:.4f}, AUC {logs['auc']:.4f}{best}"
+            self.progress.advance(bar, f"Epoch {self.epoch + 1} of {self.recipe.epochs}", note)
+            if self.step < self.steps:
+                self._save_or_stop()
+        self._end_epoch()
 
-    def _run_batch(self, picked: NDArray[np.int64]) -> float:
+    def _run_batch(self, picked: NDArray[np.int64]) -> dict[str, float]:
         truth = self.train.truth[picked]
         weights = self.weights[truth.astype(int)]
-        loss = float(self.model.train_on_batch(self.train.films[picked], truth[:, None], weights, return_dict=True)["loss"])
-        if not math.isfinite(loss):
+        logs = self.devices.train_on_batch(self.model, self.train.films[picked], truth[:, None], weights)
+        if not math.isfinite(logs["loss"]):
             raise DataError("The loss is no number any more: lower the learning rate or the precision's risk.")
-        done = self.epoch * self.steps + self.step + 1
+        done = self.done + 1
         momentum = min(self.recipe.averaging, done / (done + 10))
         for average, variable in zip(self.averages, self.model.trainable_variables, strict=True):
             average.assign(average + (1 - momentum) * (variable - average))
-        return loss
+        return logs
 
-    def _end_epoch(self, loss: float) -> None:
+    def _end_epoch(self) -> None:
         raw = self._values(self.model.trainable_variables)
         self._assign(self.model.trainable_variables, self._values(self.averages))
-        score = auc(self.validate.truth, predict_logits(self.network, self.validate.films))
-        if score > self.best:
-            self.best, self.best_weights = score, self._values(self.network.variables)
+        entry = {"loss": self.loss_sum / self.steps, "auc": float(self.auc.result()), **self._validate()}
+        if entry["validation_auc"] > self.best:
+            self.best, self.best_weights = entry["validation_auc"], self._values(self.network.variables)
         self._assign(self.model.trainable_variables, raw)
-        self.history.append({"loss": loss, "validation_auc": score})
-        self.epoch, self.step = self.epoch + 1, 0
-        self.progress.say(f"Epoch {self.epoch}: loss {loss:.4f}, validation AUC {score:.5f}")
-        self._save()
+        self.history.append(entry)
+        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+        self.auc.start_epoch()
+        self.progress.say(
+            f"Epoch {self.epoch}: loss {entry['loss']:.4f}, AUC {entry['auc']:.4f}, validation loss "
+            f"{entry['validation_loss']:.4f}, validation AUC {entry['validation_auc']:.5f}"
+        )
+        self._save_or_stop(always=True)
+
+    def _validate(self) -> dict[str, float]:
+        logits = predict_logits(self.network, self.validate.films).astype(np.float64)
+        if not np.isfinite(logits).all():
+            raise DataError("The network's answers are no numbers any more: lower the learning rate or the precision's risk.")
+        loss = log_loss(self.validate.truth, 0.5 * (1 + np.tanh(logits / 2)), labels=[0, 1])
+        return {"validation_loss": float(loss), "validation_auc": auc(self.validate.truth, logits)}
 
     def _is_stale(self) -> bool:
         scores, patience = [entry["validation_auc"] for entry in self.history], self.recipe.patience
         return len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
+
+    def _save_or_stop(self, *, always: bool = False) -> None:
+        """A checkpoint where one is due. A disk that is full for now must not end hours of work; one that is full when the run
+        was asked to stop is an `OSError`, for nothing is saved then."""
+        if self._is_stopped:
+            self._save()
+            raise StoppedError
+        if always or time.monotonic() - self._saved_at >= self.options.checkpoint_seconds:
+            try:
+                self._save()
+            except OSError as error:
+                self._saved_at = time.monotonic()
+                self.progress.say(f"The checkpoint could not be written: {error.strerror or error}")
 
     def _save(self) -> None:
         state = {
@@ -132,27 +197,35 @@ class Trainer:
             "epoch": self.epoch,
             "step": self.step,
             "best": self.best,
+            "loss_sum": self.loss_sum,
             "history": self.history,
         }
-        groups = {
-            "model": self._values(self.model.variables),
-            "optimizer": self._values(self.model.optimizer.variables),
-            "averages": self._values(self.averages),
-            "best": self.best_weights,
-        }
-        save_checkpoint(self.checkpoint, state, groups)
+        groups = {name: self._values(variables) for name, variables in self._variables().items()}
+        save_checkpoint(self.checkpoint, state, {**groups, "best": self.best_weights})
+        self._saved_at = time.monotonic()
 
     def _restore(self) -> None:
         state, groups = read_checkpoint(self.checkpoint)
-        if state["fingerprint"] != self.fingerprint:
+        if state.get("fingerprint") != self.fingerprint:
             raise DataError(f"The checkpoint {self.checkpoint} is of other data or another recipe; delete it to begin anew.")
-        self._assign(self.model.variables, groups["model"])
-        self._assign(self.model.optimizer.variables, groups["optimizer"])
-        self._assign(self.averages, groups["averages"])
-        self.best_weights = groups["best"]
-        self.epoch, self.step, self.best = state["epoch"], state["step"], state["best"]
-        self.history = state["history"]
+        try:
+            for name, variables in self._variables().items():
+                self._assign(variables, groups[name])
+            self.best_weights = groups["best"]
+            self.epoch, self.step, self.best = state["epoch"], state["step"], state["best"]
+            self.loss_sum, self.history = state["loss_sum"], state["history"]
+        except (KeyError, ValueError) as error:
+            raise DataError(f"The checkpoint {self.checkpoint} does not fit this program; delete it to begin anew.") from error
         self.progress.say(f"Going on from epoch {self.epoch + 1}, batch {self.step + 1}")
+
+    def _variables(self) -> dict[str, list[Any]]:
+        """All that changes in training, the states of the random numbers among them."""
+        return {
+            "model": self.model.variables,
+            "optimizer": self.model.optimizer.variables,
+            "averages": self.averages,
+            "auc": self.auc.variables,
+        }
 
     @staticmethod
     def _values(variables: list[Any]) -> list[NDArray[Any]]:
@@ -206,9 +279,6 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 
 
 def predict_logits(network: keras.Model, films: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
-    """(count, size, size, 1) → (count,) logits."""
-    parts = [
-        np.asarray(network.predict_on_batch(films[start : start + batch_size].astype(np.float32)))[:, 0]
-        for start in range(0, len(films), batch_size)
-    ]
-    return np.concatenate(parts)
+    """(count, size, size, 1) → (count,) logits. Whole batches alone: several devices can share them."""
+    padded = np.concatenate([films, np.repeat(films[-1:], -len(films) % batch_size, axis=0)])
+    return np.asarray(network.predict(padded, batch_size=batch_size, verbose=0))[: len(films), 0]

@@ -16,6 +16,7 @@ from mlmodel.training.augmentation import Augment
 from mlmodel.training.checkpoint import read_checkpoint, save_checkpoint
 from mlmodel.training.dataset import DataError
 from mlmodel.training.measures import choose_threshold, measure
+from mlmodel.training.options import RunOptions
 from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import AugmentationConfig, Recipe, read_recipe, recipe_from_dict
 from mlmodel.training.trainer import Examples, StoppedError, Trainer, make_optimizer, weigh_classes
@@ -45,6 +46,7 @@ def trainer(folder: Path, recipe: Recipe = TINY, fingerprint: str = "one") -> Tr
         recipe,
         examples(),
         examples(20, seed=1),
+        options=RunOptions(checkpoint_seconds=0),
         checkpoint=folder / "checkpoint.npz",
         progress=Progress(quiet=True),
         fingerprint=fingerprint,
@@ -72,7 +74,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
     run, done = trainer(tmp_path / "stopped"), 0
     run_batch = Trainer._run_batch
 
-    def stopping(self: Trainer, picked: NDArray[np.int64]) -> float:
+    def stopping(self: Trainer, picked: NDArray[np.int64]) -> dict[str, float]:
         nonlocal done
         done += 1
         self._is_stopped = done == stop_after
@@ -144,12 +146,24 @@ def test_the_configurations_are_readable_files(name: str) -> None:
         '{"network": {"depth": 3}}',
         '{"augmentation": {"spin": 1}}',
         '{"schedule": "up"}',
+        '{"epochs": "three"}',
+        '{"network": 3}',
+        '{"augmentation": [1]}',
+        '{"augmentation": {"rotation": "much"}}',
+        '{"learning_rate": NaN}',
+        '{"learning_rate": -1}',
+        '{"precision": "float8"}',
+        '{"network": {"input_size": 100000}}',
+        '{"network": {"blocks": [0], "widths": [8]}}',
+        '{"network": {"blocks": 3, "widths": 8}}',
+        '{"seed": -1}',
     ],
 )
 def test_a_bad_configuration_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "bad.json").write_text(content)
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(ValueError, match=r".") as caught:
         read_recipe(str(tmp_path / "bad.json"))
+    assert "\n" not in str(caught.value)
 
 
 def augment(config: AugmentationConfig, films: NDArray[Any], training: bool = True) -> NDArray[np.float32]:
