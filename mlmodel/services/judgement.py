@@ -1,7 +1,7 @@
 """Is a version fit to replace the one in service? On the same films, of patients that neither was trained on."""
 
 import csv
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mlmodel.types import ModelError
 
 PREDICTIONS, SPLIT = "predictions.csv", "split.csv"
 LARGEST_MARGIN = 0.05
+TOLERATED_REFUSALS = 0.02  # share of the films that a candidate may refuse beyond those that the active version refuses
 KEPT_APART = frozenset({"test"})
 
 
@@ -37,8 +38,9 @@ def judge_version(row: ModelVersion, in_service: str, margin: float | None = Non
     if pair is None:
         return Judgement([*objections, _missing_evaluation(row.version, in_service)])
     comparison, worse = _compare(*pair, margin)
-    seen = _films_seen(row.version, pair[0])
-    if seen:
+    if more := _refused_more(*pair):
+        objections.append(f"{row.version} refuses {more} more of the films than {in_service}.")
+    if seen := _films_seen(row.version, pair[0]):
         objections.append(f"{seen} films of the evaluation were in the training of {row.version}.")
     if worse:
         objections.append(f"{row.version} is worse than {in_service} on the same patients: {worse}.")
@@ -70,9 +72,19 @@ def _compare(candidate: Evaluation, active: Evaluation, margin: float | None) ->
     paths = [Path(row.directory) / PREDICTIONS for row in (candidate, active)]
     try:
         found = compare_predictions(*paths) if margin is None else compare_predictions(*paths, margin=margin)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise LifecycleError(f"The evaluations cannot be compared: {error}") from error
-    return asdict(found), ""
+    return found.as_dict(), "; ".join(found.worse)
+
+
+def _refused_more(candidate: Evaluation, active: Evaluation) -> int:
+    """Films that the candidate refuses and the active version reads, less the other way round; 0 up to a tolerated share.
+
+    The comparison is of films that both read: without this a version could win by refusing what is hard.
+    """
+    both = [_read_rows(Path(row.directory) / PREDICTIONS) for row in (candidate, active)]
+    more = int.__sub__(*(sum(1 for film in films if film.get("outcome") == "refusal") for films in both))
+    return more if more > TOLERATED_REFUSALS * len(both[0]) else 0
 
 
 def _films_seen(version: str, evaluation: Evaluation) -> int:

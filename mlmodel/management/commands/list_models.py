@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
     def _print_table(self, versions: list[dict[str, Any]]) -> None:
         table = Table()
-        for column in ("Version", "State", "SHA-256", "Measured", "Since", "By", "Remarks"):
+        for column in ("Version", "State", "SHA-256", "Measured", "Since", "By"):
             table.add_column(column, overflow="fold")
         for facts in versions:
             table.add_row(
@@ -49,9 +49,11 @@ class Command(BaseCommand):
                 _measures(facts),
                 (facts["since"] or "")[:16].replace("T", " "),
                 " + ".join(name for name in (facts["by"], facts["approved_by"]) if name),
-                _remarks(facts),
             )
         Console(file=cast("IO[str]", self.stdout), width=None if self.stdout.isatty() else WIDTH).print(table)
+        for facts in versions:
+            for remark in _remarks(facts):
+                self.stdout.write(f"{facts['version']}: {remark}")
 
 
 def _state(facts: dict[str, Any]) -> str:
@@ -70,21 +72,21 @@ def _measures(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _remarks(facts: dict[str, Any]) -> str:
+def _remarks(facts: dict[str, Any]) -> list[str]:
     remarks = [facts["problem"]] if facts["problem"] else []
     if facts["forced"]:
-        remarks.append("Forced.")
+        remarks.append("Activated by force, against the evidence.")
     if waits := facts["waits_for_approval"]:
         remarks.append(f"Asked for by {waits['requested_by']}; waits for a second person until {waits['expires_at'][:16]}.")
     if shadow := facts["shadow"]:
         remarks.append(_agreement(shadow))
-    return "\n".join(remarks)
+    return remarks
 
 
 def _agreement(shadow: dict[str, Any]) -> str:
     if not shadow["n"]:
-        return f"No film read beside {shadow['against']} yet."
+        return f"In shadow: no film read beside {shadow['against']} yet."
     return (
-        f"Beside {shadow['against']}: {shadow['n']} films, same label {shadow['label_agreement']:.1%}, mean difference "
+        f"In shadow beside {shadow['against']}: {shadow['n']} films, same label {shadow['label_agreement']:.1%}, mean difference "
         f"{shadow['mean_difference']:+.3f} (size {shadow['mean_absolute_difference']:.3f}), {shadow['refused']} refused."
     )
