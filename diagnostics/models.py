@@ -225,6 +225,7 @@ class Prediction(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        indexes = [models.Index(name="prediction_by_time", fields=["created_at", "id"])]
         constraints = [
             models.UniqueConstraint(name="prediction_is_unique_per_case_and_version", fields=["case", "model_version"]),
             models.CheckConstraint(name="prediction_is_a_probability", condition=Q(probability__gte=0, probability__lte=1)),

@@ -86,7 +86,8 @@ def _remarks(facts: dict[str, Any]) -> list[str]:
 def _agreement(shadow: dict[str, Any]) -> str:
     if not shadow["n"]:
         return f"In shadow: no film read beside {shadow['against']} yet."
+    mean, size = shadow["mean_difference"], shadow["mean_absolute_difference"]
     return (
-        f"In shadow beside {shadow['against']}: {shadow['n']} films, same label {shadow['label_agreement']:.1%}, mean difference "
-        f"{shadow['mean_difference']:+.3f} (size {shadow['mean_absolute_difference']:.3f}), {shadow['refused']} refused."
+        f"In shadow beside {shadow['against']}: {shadow['n']} films, same label {shadow['label_agreement']:.1%}, mean "
+        f"difference {mean:+.3f} (size {size:.3f}), {shadow['refused']} refused."
     )
