@@ -5,8 +5,8 @@ from typing import Any
 
 NOT_STATED = "not stated"
 SUMMARY = (
-    "A deep neural network that reads one frontal chest radiograph of a child and states the probability that it shows features of "
-    "pneumonia [1]."
+    "A deep neural network that reads one frontal chest radiograph of a child and states the probability that it shows "
+    "features of pneumonia [1]."
 )
 EDITION = (
     "Numbers in square brackets are items of the CLAIM checklist, 2024 update (Tejani et al., Radiology: Artificial "

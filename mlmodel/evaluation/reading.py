@@ -3,18 +3,23 @@
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlmodel.api import Finding, Predictor
+from mlmodel.api import Finding
 from mlmodel.evaluation.readings import Reading
 from mlmodel.evaluation.subgroups import traits_of
 from mlmodel.training.dataset import DataError, LabelledFilm, find_films
 from mlmodel.training.extras import read_extras
 from mlmodel.training.progress import Progress
+from mlmodel.training.splits import check_labels
+
+if TYPE_CHECKING:
+    from mlmodel.api import Predictor
 
 BATCH_SIZE = 16
 
 
-def read_films(predictor: Predictor, data: Path, progress: Progress) -> list[Reading]:
+def read_films(predictor: "Predictor", data: Path, progress: Progress) -> list[Reading]:
     """A reading per film of a folder or manifest, in the order of their names.
 
     Raises `DataError` where there are no films of both classes, labels contradict, or not one film can be read.
@@ -31,16 +36,7 @@ def read_films(predictor: Predictor, data: Path, progress: Progress) -> list[Rea
     return readings
 
 
-def check_labels(films: Sequence[tuple[str, str, str]]) -> None:
-    """Raises `DataError` naming both files where one content, of (file, SHA-256, label), has two labels."""
-    seen: dict[str, tuple[str, str]] = {}
-    for file, digest, label in films:
-        other, known = seen.setdefault(digest, (file, label))
-        if known != label:
-            raise DataError(f"{other} and {file} are the same film with two labels, {known} and {label}.")
-
-
-def _read_batch(predictor: Predictor, films: Sequence[LabelledFilm], extras: dict[str, dict[str, str]]) -> list[Reading]:
+def _read_batch(predictor: "Predictor", films: Sequence[LabelledFilm], extras: dict[str, dict[str, str]]) -> list[Reading]:
     contents = [_read_file(film.path) for film in films]
     outcomes = iter(predictor.predict([content for content in contents if content is not None], display=False))
     readings = []

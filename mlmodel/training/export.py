@@ -44,19 +44,9 @@ def export_artifact(
     facts: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write the artifact of a network from `clone_for_serving`. `facts` are operating point, calibration, heatmap scale,
-    metrics and training; `files` are further files by name. Raises `FileExistsError` or `OSError`."""
-    size = config.input_size
-    metadata = {
-        "version": directory.name,
-        "created_at": datetime.now(tz=UTC).isoformat(timespec="seconds"),  # noqa: TID251 - a record's date, no lease
-        "network": config.as_dict(),
-        "input_shape": [size, size, 1],
-        "preprocessing": Preprocessing(size=size).as_dict(),
-        "intended_use": INTENDED_USE,
-        "libraries": {"python": platform.python_version(), **{name: library_version(name) for name in LIBRARIES}},
-        **facts,
-    }
+    """Write the artifact of a network from `clone_for_serving`. `facts` are as `describe_version` takes or returns them;
+    `files` are further files by name. Raises `FileExistsError` or `OSError`."""
+    metadata = describe_version(directory.name, config, facts)
     with TemporaryDirectory() as folder:
         graph = _export_graph(network, Path(folder))
         parts: dict[str, bytes | Path] = {
@@ -66,6 +56,22 @@ def export_artifact(
             **(files or {}),
         }
         return write_artifact(directory, metadata, parts)
+
+
+def describe_version(version: str, config: NetworkConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of a version. `facts` are operating point, calibration, heatmap scale, metrics and training; they
+    prevail."""
+    size = config.input_size
+    return {
+        "version": version,
+        "created_at": datetime.now(tz=UTC).isoformat(timespec="seconds"),  # noqa: TID251 - a record's date, no lease
+        "network": config.as_dict(),
+        "input_shape": [size, size, 1],
+        "preprocessing": Preprocessing(size=size).as_dict(),
+        "intended_use": INTENDED_USE,
+        "libraries": {"python": platform.python_version(), **{name: library_version(name) for name in LIBRARIES}},
+        **facts,
+    }
 
 
 def _export_graph(network: keras.Model, folder: Path) -> Path:

@@ -1,73 +1,44 @@
 """From a folder of films to a candidate artifact."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-from numpy.typing import NDArray
-
+from mlmodel.evaluation.store import render_files
 from mlmodel.pretrained import Pretrained, find_weights
-from mlmodel.serving import build_serving_model
 from mlmodel.training.curves import draw_history
-from mlmodel.training.dataset import DataError, LabelledFilm, find_films, load_films
-from mlmodel.training.export import clone_for_serving, export_artifact
-from mlmodel.training.measures import Measures, choose_threshold, measure
+from mlmodel.training.dataset import DataError
+from mlmodel.training.export import clone_for_serving, describe_version, export_artifact
+from mlmodel.training.judging import JudgingOptions, judge
 from mlmodel.training.options import RunOptions
+from mlmodel.training.prepared import prepare_data
 from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe
-from mlmodel.training.splits import Part, find_near_duplicates, group_films, split_groups, write_manifest
-from mlmodel.training.trainer import Examples, Trainer
+from mlmodel.training.trainer import Trainer
 
 MANIFEST, CURVES = "split.csv", "training.png"
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Everything decoded and split; `manifest` is the split as CSV."""
-
-    films: list[LabelledFilm]
-    array: NDArray[np.uint8]
-    truth: NDArray[np.float32]
-    groups: NDArray[np.int64]
-    parts: NDArray[np.str_]
-    manifest: bytes
-
-    def part(self, name: Part) -> Examples:
-        chosen = self.parts == name
-        return Examples(self.array[chosen], self.truth[chosen])
-
-    def group_count(self, name: Part) -> int:
-        return len(np.unique(self.groups[self.parts == name]))
-
-
-def prepare_data(data: Path, recipe: Recipe, progress: Progress, cache: Path | None = None) -> Prepared:
-    """Find, decode, group and split. Raises `DataError`."""
-    films = find_films(data)
-    array, hashes = load_films(films, recipe.network.input_size, progress, cache)
-    groups = group_films(films, find_near_duplicates(array))
-    parts = split_groups(films, groups, recipe.seed)
-    truth = np.array([film.label == "PNEUMONIA" for film in films], np.float32)
-    for name in ("train", "validate", "test"):
-        if len({label for label, part in zip(truth, parts, strict=True) if part == name}) < 2:
-            raise DataError(f"{data} has too few patients of each class to train, choose a threshold and test on.")
-    manifest = write_manifest(films, hashes, groups, parts)
-    return Prepared(films, array, truth, np.array(groups), np.array(parts), manifest)
-
-
-def train_candidate(*, data: Path, out: Path, recipe: Recipe, options: RunOptions, progress: Progress) -> dict[str, Any]:
-    """Train, choose the operating point on `validate`, judge on `test`, write the artifact `out`; returns its metrics.
+def train_candidate(
+    *,
+    data: Path,
+    out: Path,
+    recipe: Recipe,
+    options: RunOptions,
+    progress: Progress,
+    judging: JudgingOptions | None = None,
+) -> dict[str, Any]:
+    """Train, calibrate and choose the operating point on `calibrate`, judge on `test`, write the artifact `out`; returns its
+    metrics, the headline of the test.
 
     Raises `DataError` or `ValueError` for input that cannot be used, `StoppedError` where it was asked to stop, `OSError`.
     """
     if out.exists():
         raise DataError(f"{out} exists already: a version is never overwritten.")
     pretrained = find_weights(options.weights, options.imagenet_file, recipe.network)
-    prepared = prepare_data(data, recipe, progress, options.cache)
+    asked = judging or JudgingOptions()
+    prepared = prepare_data(data, recipe, progress, cache=options.cache, split=asked.split, origin=asked.origin)
     checkpoint = out.parent / f".{out.name}-checkpoint.npz"
     if not options.resume:
         checkpoint.unlink(missing_ok=True)
@@ -83,57 +54,23 @@ def train_candidate(*, data: Path, out: Path, recipe: Recipe, options: RunOption
     if pretrained:
         progress.say(f"{trainer.start_from(pretrained)} layers start from {pretrained.name}")
     network = clone_for_serving(trainer.fit(), recipe.network)
-    facts = judge(network, prepared, recipe)
-    facts["training"] = {
+    judged = judge(network, prepared, version=out.name, sensitivity=recipe.sensitivity, options=asked, seed=recipe.seed)
+    training = {
         "recipe": recipe.as_dict(),
         "seed": recipe.seed,
         "data_manifest_sha256": sha256(prepared.manifest).hexdigest(),
         "started_from": pretrained.name if pretrained else None,
         "history": trainer.history,
     }
-    files = {MANIFEST: prepared.manifest, CURVES: draw_history(trainer.history)}
-    export_artifact(out, network, recipe.network, facts, files)
-    checkpoint.unlink(missing_ok=True)
-    return dict(facts["metrics"])
-
-
-def judge(network: keras.Model, prepared: Prepared, recipe: Recipe) -> dict[str, Any]:
-    """Operating point, heatmap scale and metrics, by the serving graph, flips and all."""
-    run = serving_function(network)
-    logits, strengths = run(prepared.part("validate").films)
-    truth = prepared.part("validate").truth
-    threshold = choose_threshold(truth, sigmoid(logits), recipe.sensitivity)
-    judged: dict[Part, Measures] = {"validate": measure(truth, sigmoid(logits), threshold, prepared.group_count("validate"))}
-    tested, _ = run(prepared.part("test").films)
-    judged["test"] = measure(prepared.part("test").truth, sigmoid(tested), threshold, prepared.group_count("test"))
-    return {
-        "operating_point": {"threshold": threshold, "target_sensitivity": recipe.sensitivity, "chosen_on": "validate"},
-        "calibration": {"method": "none"},
-        "heatmap": {"scale": float(np.median(strengths[truth == 1]))},
-        "metrics": {name: value.as_dict() for name, value in judged.items()},
+    metadata = describe_version(out.name, recipe.network, {**judged.facts, "training": training})
+    files = {
+        MANIFEST: prepared.manifest,
+        CURVES: draw_history(trainer.history),
+        **render_files(judged.readings, judged.report, metadata, [CURVES]),
     }
-
-
-def serving_function(
-    network: keras.Model, batch_size: int = 32
-) -> Callable[[NDArray[np.uint8]], tuple[NDArray[np.float64], NDArray[np.float32]]]:
-    """Films (count, size, size, 1) → logits (count,) and the strongest cell of each activation map (count,)."""
-    serving = build_serving_model(network)
-
-    def run(films: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        logits, strengths = [], []
-        for start in range(0, len(films), batch_size):
-            outputs = serving.predict_on_batch(films[start : start + batch_size])
-            logits.append(np.asarray(outputs["logit"], np.float64)[:, 0])
-            strengths.append(np.asarray(outputs["activation"]).max(axis=(1, 2)))
-        return np.concatenate(logits), np.concatenate(strengths)
-
-    return run
-
-
-def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities, without overflow."""
-    return 0.5 * (1 + np.tanh(logits / 2))
+    export_artifact(out, network, recipe.network, metadata, files)
+    checkpoint.unlink(missing_ok=True)
+    return dict(judged.facts["metrics"])
 
 
 def _fingerprint(recipe: Recipe, manifest: bytes, pretrained: Pretrained | None) -> str:

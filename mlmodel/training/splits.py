@@ -1,19 +1,41 @@
-"""Who trains, who chooses the operating point, who judges: split by patient, near-duplicates kept together."""
+"""Who trains, who chooses, who judges: split by patient, near-duplicates kept together.
+
+Four parts: `train`; `validate` chooses the epoch; `calibrate` is for the calibration and the operating point, on patients that
+neither has seen; `test` judges. A group's part follows from its patients' names and the seed alone, so that films which come
+later leave known patients where they were; a frozen manifest of an earlier version makes that certain.
+"""
 
 import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from io import StringIO
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmodel.training.dataset import LabelledFilm
+from mlmodel.training.dataset import DataError, LabelledFilm
+from mlmodel.training.extras import ORIGIN
 
-Part = Literal["train", "validate", "test"]
-SHARES: dict[Part, float] = {"validate": 0.12, "test": 0.12}
+Part = Literal["train", "validate", "calibrate", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
+SHARES: dict[Part, float] = {"validate": 0.08, "calibrate": 0.09, "test": 0.09}
+# Where the films of one group were in several parts, the part that must not be trained on has it
+CAUTIOUS: tuple[Part, ...] = ("test", "calibrate", "validate", "train")
 THUMBNAIL = 28  # pixels
 SAME_FILM = 0.99  # correlation of two thumbnails
+COLUMNS = ("file", "sha256", "label", "patient", "group", "part", *ORIGIN)
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenSplit:
+    """The parts of an earlier version: of films by SHA-256, and of patients by name."""
+
+    films: Mapping[str, Part]
+    patients: Mapping[str, Part]
 
 
 def find_near_duplicates(films: NDArray[np.uint8]) -> list[tuple[int, int]]:
@@ -44,38 +66,125 @@ def group_films(films: list[LabelledFilm], pairs: list[tuple[int, int]]) -> list
     return [numbers.setdefault(root(patient), len(numbers)) for patient in patients]
 
 
-def split_groups(films: list[LabelledFilm], groups: list[int], seed: int) -> list[Part]:
-    """A part per film. Whole groups are drawn, each class on its own, so that every part has the same prevalence."""
+def split_groups(
+    films: Sequence[LabelledFilm],
+    hashes: Sequence[str],
+    groups: Sequence[int],
+    seed: int,
+    frozen: FrozenSplit | None = None,
+) -> list[Part]:
+    """A part per film. Whole groups are assigned: known ones by `frozen`, the others by a hash of patient and seed; a film
+    whose patient is known stays with that patient.
+
+    Where a part got no group of a class, which happens with a handful of patients, it takes one from `train`.
+    """
     members: dict[int, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         members[group].append(index)
-    by_label: dict[str, list[int]] = defaultdict(list)
-    for group, indices in members.items():
-        labels = [films[index].label for index in indices]
-        by_label[max(sorted(set(labels)), key=labels.count)].append(group)
-    parts: list[Part] = ["train"] * len(films)
-    generator = np.random.default_rng(seed)
-    for label in sorted(by_label):
-        drawn = [by_label[label][index] for index in generator.permutation(len(by_label[label]))]
-        total = sum(len(members[group]) for group in drawn)
-        for part, share in SHARES.items():
-            count = 0
-            while drawn and count < share * total:
-                group = drawn.pop()
-                count += len(members[group])
-                for index in members[group]:
-                    parts[index] = part
+    known = {group: _known_parts(films, hashes, indices, frozen) for group, indices in members.items()}
+    drawn = {group: _draw_place([films[index].patient for index in indices], seed) for group, indices in members.items()}
+    assigned: dict[int, Part] = {
+        group: next((part for part in CAUTIOUS if part in known[group].values()), _part_at(drawn[group])) for group in members
+    }
+    _fill_classes(assigned, [group for group in members if not known[group]], drawn, _labels_of(films, members))
+    # A patient who was in one part stays there, also where a new near-duplicate ties them to another part
+    return [known[group].get(films[index].patient, assigned[group]) for index, group in enumerate(groups)]
+
+
+def write_manifest(
+    films: Sequence[LabelledFilm],
+    hashes: Sequence[str],
+    groups: Sequence[int],
+    parts: Sequence[Part],
+    extras: Mapping[str, Mapping[str, str]] | None = None,
+) -> bytes:
+    """The frozen split as CSV: file, SHA-256, label, patient, group, part, and where label and film come from."""
+    buffer = StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for film, digest, group, part in zip(films, hashes, groups, parts, strict=True):
+        given = (extras or {}).get(film.file, {})
+        origin = [given.get(name, "") for name in ORIGIN]
+        writer.writerow([film.file, digest, film.label, film.patient, group, part, *origin])
+    return buffer.getvalue().encode()
+
+
+def read_split(manifest: Path) -> FrozenSplit:
+    """The split of an earlier version. Raises `DataError` naming the file where it cannot be read, knows another part, or puts
+    a patient in two parts or a film under two labels."""
+    films: dict[str, Part] = {}
+    patients: dict[str, Part] = {}
+    labels: dict[str, str] = {}
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                part = PARTS[PARTS.index(row["part"])]
+                if patients.setdefault(row["patient"], part) != part:
+                    raise DataError(f"{manifest} has the patient {row['patient']} in {patients[row['patient']]} and in {part}.")
+                if labels.setdefault(row["sha256"], row["label"]) != row["label"]:
+                    raise DataError(f"{manifest} gives {row['file']} two labels.")
+                films[row["sha256"]] = part
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError) as error:
+        raise DataError(f"{manifest} is no split that can be read.") from error
+    return FrozenSplit(films, patients)
+
+
+def check_labels(films: Sequence[tuple[str, str, str]]) -> None:
+    """Raises `DataError` naming both files where one content, of (file, SHA-256, label), has two labels."""
+    seen: dict[str, tuple[str, str]] = {}
+    for file, digest, label in films:
+        other, known = seen.setdefault(digest, (file, label))
+        if known != label:
+            raise DataError(f"{other} and {file} are the same film with two labels, {known} and {label}.")
+
+
+def _known_parts(
+    films: Sequence[LabelledFilm], hashes: Sequence[str], indices: Sequence[int], frozen: FrozenSplit | None
+) -> dict[str, Part]:
+    """Patient → part, of the patients of a group that the frozen split knows by name or by a film."""
+    parts: dict[str, Part] = {}
+    if frozen is None:
+        return parts
+    for index in indices:
+        found = frozen.films.get(hashes[index]) or frozen.patients.get(films[index].patient)
+        if found:
+            parts[films[index].patient] = found
     return parts
 
 
-def write_manifest(films: list[LabelledFilm], hashes: list[str], groups: list[int], parts: list[Part]) -> bytes:
-    """The frozen split as CSV: file, SHA-256, label, patient, group, part."""
-    buffer = StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["file", "sha256", "label", "patient", "group", "part"])
-    for film, digest, group, part in zip(films, hashes, groups, parts, strict=True):
-        writer.writerow([film.file, digest, film.label, film.patient, group, part])
-    return buffer.getvalue().encode()
+def _draw_place(patients: Sequence[str], seed: int) -> float:
+    """In [0, 1), the same for the same patients and seed whatever other films there are."""
+    return min(int.from_bytes(sha256(f"{seed}:{patient}".encode()).digest()[:7]) / 2**56 for patient in {*patients})
+
+
+def _part_at(place: float) -> Part:
+    edge = 0.0
+    for part, share in SHARES.items():
+        edge += share
+        if place < edge:
+            return part
+    return "train"
+
+
+def _labels_of(films: Sequence[LabelledFilm], members: Mapping[int, Sequence[int]]) -> dict[int, str]:
+    """The label that most films of each group have."""
+    return {
+        group: Counter(films[index].label for index in sorted(indices)).most_common(1)[0][0]
+        for group, indices in members.items()
+    }
+
+
+def _fill_classes(
+    assigned: dict[int, Part], movable: Sequence[int], drawn: Mapping[int, float], labels: Mapping[int, str]
+) -> None:
+    """Give each part a group of each class, the next in the order of the hash, as long as `train` keeps one."""
+    for label in sorted(set(labels.values())):
+        spare = sorted(
+            (group for group in movable if labels[group] == label and assigned[group] == "train"), key=drawn.__getitem__
+        )
+        for part in SHARES:
+            if len(spare) > 1 and not any(assigned[group] == part for group in assigned if labels[group] == label):
+                assigned[spare.pop(0)] = part
 
 
 def _thumbnails(films: NDArray[np.uint8]) -> NDArray[np.float32]:

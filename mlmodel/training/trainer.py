@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from rich.progress import TaskID
 from sklearn.metrics import log_loss
 
+from mlmodel.evaluation.measures import auc
 from mlmodel.network import build_network
 from mlmodel.pretrained import Pretrained, load_pretrained
 from mlmodel.training.augmentation import Augment
 from mlmodel.training.checkpoint import read_checkpoint, save_checkpoint
 from mlmodel.training.dataset import DataError
 from mlmodel.training.distribution import spread_over
-from mlmodel.training.measures import auc
+from mlmodel.training.mixing import mix_pairs
 from mlmodel.training.options import RunOptions
 from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe
@@ -41,7 +42,11 @@ class Examples:
 
 
 class RunningAUC(keras.metrics.AUC):
-    """The AUC of the epoch so far. Keras resets its metrics at every batch; this one waits for `start_epoch`."""
+    """The AUC of the epoch so far. Keras resets its metrics at every batch; this one waits for `start_epoch`. A mixed film
+    counts as what the larger share of it is."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return super().update_state(keras.ops.cast(y_true > 0.5, "float32"), y_pred, sample_weight)
 
     def reset_state(self) -> None:
         pass
@@ -140,9 +145,12 @@ class Trainer:
         self._end_epoch()
 
     def _run_batch(self, picked: NDArray[np.int64]) -> dict[str, float]:
-        truth = self.train.truth[picked]
+        films, truth = self.train.films[picked], self.train.truth[picked]
         weights = self.weights[truth.astype(int)]
-        logs = self.devices.train_on_batch(self.model, self.train.films[picked], truth[:, None], weights)
+        if self.recipe.mixup:
+            generator = np.random.default_rng([self.recipe.seed, self.epoch, self.step])
+            films, truth, weights = mix_pairs(films, truth, weights, strength=self.recipe.mixup, generator=generator)
+        logs = self.devices.train_on_batch(self.model, films, truth[:, None], weights)
         if not math.isfinite(logs["loss"]):
             raise DataError("The loss is no number any more: lower the learning rate or the precision's risk.")
         done = self.done + 1

@@ -1,5 +1,6 @@
 """`train_model` from a folder of films to a version that predicts."""
 
+import csv
 import json
 import os
 import signal
@@ -15,9 +16,12 @@ from django.core.management import CommandError, call_command
 
 from mlmodel.artifact import read_metadata, verify_artifact
 from mlmodel.engines import load_engine
+from mlmodel.evaluation.calibrators import METHODS
 from tests.mlmodel.films import draw_film, jpeg
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
+PICTURES = {"roc.png", "precision_recall.png", "reliability.png", "confusion.png", "training.png"}
+EVALUATION = {"evaluation.json", "predictions.csv", "card.md"} | PICTURES
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {
     "network": {"input_size": 32, "blocks": [1, 1], "widths": [6, 8]},
@@ -54,15 +58,15 @@ def train(data: Path, out: Path, *arguments: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "0.1.0"
-    result = train(data, out)
+    result = train(data, out, "--source", "Drawn")
     assert result["version"] == "0.1.0"
-    assert 0 <= result["metrics"]["test"]["auc"] <= 1
+    assert 0 <= result["metrics"]["test"]["auc"]["value"] <= 1
     return out
 
 
 def test_a_candidate_is_a_whole_artifact(trained: Path) -> None:
     metadata = verify_artifact(trained)
-    assert {"weights.npz", "serving.xml", "serving.bin", "split.csv"} <= set(metadata["files"])
+    assert {"weights.npz", "serving.xml", "serving.bin", "split.csv", *EVALUATION} <= set(metadata["files"])
     assert metadata["input_shape"] == [32, 32, 1]
     assert metadata["metrics"]["test"]["threshold"] == metadata["operating_point"]["threshold"]
     assert len(metadata["training"]["history"]) == 3
@@ -73,8 +77,32 @@ def test_a_candidate_is_a_whole_artifact(trained: Path) -> None:
 def test_what_was_measured_is_what_is_served(trained: Path) -> None:
     metadata = read_metadata(trained)
     films = np.random.default_rng(0).integers(0, 255, (6, 32, 32, 1)).astype(np.uint8)
-    logits = [load_engine(trained, metadata, engine=name, precision="float32").run(films).logits for name in ("keras", "openvino")]
+    logits = [
+        load_engine(trained, metadata, engine=name, precision="float32").run(films).logits for name in ("keras", "openvino")
+    ]
     assert np.abs(np.tanh(logits[0] / 2) - np.tanh(logits[1] / 2)).max() / 2 <= 0.001
+
+
+def test_a_candidate_is_calibrated_and_judged_on_patients_it_never_saw(trained: Path) -> None:
+    metadata, report = read_metadata(trained), json.loads((trained / "evaluation.json").read_text())
+    assert metadata["calibration"]["method"] in METHODS
+    assert (metadata["calibration"]["fitted_on"], metadata["operating_point"]["chosen_on"]) == ("calibrate", "calibrate")
+    assert metadata["metrics"]["test"]["auc"] == report["auc"]
+    split = list(csv.DictReader((trained / "split.csv").open(newline="")))
+    tested = {row["sha256"] for row in split if row["part"] == "test"}
+    judged = {row["sha256"] for row in csv.DictReader((trained / "predictions.csv").open(newline=""))}
+    assert judged == tested
+    assert metadata["data"]["parts"]["test"]["films"] == len(tested) == report["n"]
+    assert {row["source"] for row in split} == {"Drawn"}
+
+
+def test_a_candidate_keeps_the_split_of_an_earlier_version(data: Path, trained: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "0.1.1", "--epochs", "1", "--seed", "77", "--split", str(trained / "split.csv"))
+    parts = [
+        [(row["file"], row["part"]) for row in csv.DictReader((folder / "split.csv").open(newline=""))]
+        for folder in (trained, tmp_path / "0.1.1")
+    ]
+    assert parts[0] == parts[1]
 
 
 @pytest.mark.django_db
@@ -92,6 +120,9 @@ def test_a_candidate_is_registered_on_request(data: Path, tmp_path: Path) -> Non
         (("--config", "nonsense"), "cannot be read"),
         (("--weights", "/nowhere.npz"), "not a readable NPZ"),
         (("--epochs", "0"), "at least 1"),
+        (("--split", "/nowhere.csv"), "no split"),
+        (("--operating-point", "cost", "--cost-ratio", "-1"), "cost_ratio"),
+        (("--prevalence", "1.5"), "prevalence lies between"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(

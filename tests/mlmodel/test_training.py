@@ -1,4 +1,4 @@
-"""Recipe, augmentation, measures, checkpoint and loop."""
+"""Recipe, augmentation, checkpoint and loop."""
 
 import json
 from dataclasses import replace
@@ -9,13 +9,11 @@ import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from mlmodel.network import NetworkConfig
 from mlmodel.training.augmentation import Augment
 from mlmodel.training.checkpoint import read_checkpoint, save_checkpoint
 from mlmodel.training.dataset import DataError
-from mlmodel.training.measures import choose_threshold, measure
 from mlmodel.training.options import RunOptions
 from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import AugmentationConfig, Recipe, read_recipe, recipe_from_dict
@@ -208,21 +206,6 @@ def test_a_rotation_turns_about_the_middle() -> None:
     for one in turned[..., 0]:
         assert (one * rows).sum() / one.sum() == pytest.approx(16, abs=0.3)
         assert (one * columns).sum() / one.sum() == pytest.approx(16, abs=0.3)
-
-
-def test_the_threshold_is_the_highest_that_finds_enough() -> None:
-    truth = np.array([0, 0, 1, 0, 1, 1, 1])
-    probability = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8])
-    assert choose_threshold(truth, probability, 0.75) == pytest.approx(0.5)
-    assert choose_threshold(truth, probability, 1.0) == pytest.approx(0.25)
-
-
-def test_measures_are_those_of_a_case_worked_by_hand() -> None:
-    truth, probability = np.array([0, 0, 0, 1, 1]), np.array([0.1, 0.6, 0.2, 0.9, 0.4])
-    result = measure(truth, probability, 0.5, patients=5)
-    assert result.confusion == [[2, 1], [1, 1]]
-    assert (result.sensitivity, result.specificity, result.accuracy) == pytest.approx((1 / 2, 2 / 3, 3 / 5))
-    assert result.auc == pytest.approx(roc_auc_score(truth, probability))
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:

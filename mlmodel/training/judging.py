@@ -1,0 +1,102 @@
+"""After training: calibration and operating point on one part, the evaluation on another, by the graph that will serve."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mlmodel.engines import Outputs
+from mlmodel.evaluation.calibrators import apply, fit_best
+from mlmodel.evaluation.operating_point import choose_operating_point
+from mlmodel.evaluation.readings import Reading
+from mlmodel.evaluation.report import build_report
+from mlmodel.evaluation.subgroups import traits_of
+from mlmodel.serving import build_serving_model
+from mlmodel.training.prepared import Prepared
+from mlmodel.training.splits import Part
+
+SERVED: tuple[Part, ...] = ("calibrate", "test")
+HEADLINE = ("auc", "accuracy", "sensitivity", "specificity", "precision", "npv", "f1", "ece", "brier")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingOptions:
+    """`split` is the manifest of an earlier version whose parts are kept. `operating_point` is a rule of
+    `mlmodel.evaluation.operating_point`; without one it is the sensitivity that the recipe states. `prevalence` is how common
+    pneumonia is where the probabilities will be read, by default as in the films. `origin` is source and licence of the
+    films. Raises `ValueError` for a rule or prevalence that cannot be."""
+
+    split: Path | None = None
+    operating_point: Mapping[str, Any] | None = None
+    prevalence: float | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Now, and not after hours of training
+        if self.operating_point is not None:
+            choose_operating_point([0, 1], [0.2, 0.8], self.operating_point)
+        if self.prevalence is not None and not 0 < self.prevalence < 1:
+            raise ValueError(f"prevalence lies between 0 and 1. Received: {self.prevalence}")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the version's metadata say (`facts`), and the evaluation on the test part. `outputs` are what the serving graph
+    answered for each part that it was run over."""
+
+    facts: dict[str, Any]
+    readings: list[Reading]
+    report: dict[str, Any]
+    outputs: dict[Part, Outputs]
+
+
+def judge(
+    network: keras.Model, prepared: Prepared, *, version: str, sensitivity: float, options: JudgingOptions, seed: int = 0
+) -> Judged:
+    """Calibration, operating point and heatmap scale from `calibrate`, the evaluation from `test`."""
+    outputs = {part: serve(network, prepared.part(part).films) for part in SERVED}
+    truth, logits = prepared.part("calibrate").truth, outputs["calibrate"].logits
+    calibration = fit_best(logits, truth, prepared.groups_of("calibrate"), prevalence=options.prevalence, seed=seed)
+    rule = options.operating_point or {"rule": "sensitivity", "sensitivity": sensitivity}
+    point = choose_operating_point(truth, apply(calibration, logits), rule, calibrated_at=calibration["prevalence"])
+    readings = read_part(prepared, "test", apply(calibration, outputs["test"].logits), point["threshold"])
+    report = build_report(readings, version=version, threshold=point["threshold"], seed=seed)
+    report["training_overlap"] = {"test": len(readings)}
+    strengths = outputs["calibrate"].activations.max(axis=(1, 2))
+    counts = {name: report[name] for name in ("n", "patients", "threshold", "confusion")}
+    facts = {
+        "calibration": {**calibration, "fitted_on": "calibrate"},
+        "operating_point": {**point, "chosen_on": "calibrate"},
+        "heatmap": {"scale": float(np.median(strengths[truth == 1]))},
+        "metrics": {"test": {**counts, **{name: report[name] for name in HEADLINE}}},
+        "data": prepared.describe(),
+    }
+    return Judged(facts, readings, report, outputs)
+
+
+def serve(network: keras.Model, films: NDArray[np.uint8], batch_size: int = 32) -> Outputs:
+    """Films (count, size, size, 1) → what the serving graph, flips and all, answers for each."""
+    serving = build_serving_model(network)
+    batches: dict[str, list[NDArray[Any]]] = {"logit": [], "activation": [], "features": []}
+    for start in range(0, len(films), batch_size):
+        found = serving.predict_on_batch(films[start : start + batch_size])
+        for name, kept in batches.items():
+            kept.append(np.asarray(found[name], np.float32))
+    whole = {name: np.concatenate(kept) for name, kept in batches.items()}
+    return Outputs(whole["logit"][:, 0], whole["activation"], whole["features"])
+
+
+def read_part(prepared: Prepared, part: Part, said: Sequence[float] | NDArray[np.float64], threshold: float) -> list[Reading]:
+    """A reading per film of a part, as `evaluate_model` would make it of the same probabilities."""
+    readings = []
+    for index, probability in zip(np.flatnonzero(prepared.parts == part), said, strict=True):
+        film, digest = prepared.films[index], prepared.hashes[index]
+        called = "PNEUMONIA" if probability >= threshold else "NORMAL"
+        traits = traits_of(film.path.name, prepared.extras.get(film.file))
+        one = Reading(film.file, digest, film.patient, film.label, "finding", "", float(probability), called, traits)
+        readings.append(one)
+    return readings

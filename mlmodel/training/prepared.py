@@ -1,0 +1,88 @@
+"""The films of a training run: found, decoded once, split by patient."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlmodel.training.dataset import DataError, LabelledFilm, find_films, load_films
+from mlmodel.training.extras import ORIGIN, read_extras
+from mlmodel.training.progress import Progress
+from mlmodel.training.recipe import Recipe
+from mlmodel.training.splits import (
+    PARTS,
+    Part,
+    check_labels,
+    find_near_duplicates,
+    group_films,
+    read_split,
+    split_groups,
+    write_manifest,
+)
+from mlmodel.training.trainer import Examples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Everything decoded and split, one row per film; `manifest` is the split as CSV, `extras` what a manifest says besides."""
+
+    films: list[LabelledFilm]
+    hashes: list[str]
+    array: NDArray[np.uint8]
+    truth: NDArray[np.float32]
+    groups: NDArray[np.int64]
+    parts: NDArray[np.str_]
+    extras: Mapping[str, Mapping[str, str]]
+    manifest: bytes
+
+    def part(self, name: Part) -> Examples:
+        chosen = self.parts == name
+        return Examples(self.array[chosen], self.truth[chosen])
+
+    def groups_of(self, name: Part) -> list[int]:
+        return self.groups[self.parts == name].tolist()
+
+    def describe(self) -> dict[str, Any]:
+        """Films, groups of patients and classes of each part, and where films and labels come from, for the metadata."""
+        parts = {}
+        for name in PARTS:
+            truth = self.part(name).truth
+            sick = int(truth.sum())
+            counts = {"films": len(truth), "patients": len(set(self.groups_of(name))), "normal": len(truth) - sick}
+            parts[name] = {**counts, "pneumonia": sick}
+        origins = {column: Counter(given[column] for given in self.extras.values() if given.get(column)) for column in ORIGIN}
+        return {"parts": parts, "sources": dict(origins["source"]), "licences": dict(origins["licence"])}
+
+
+def prepare_data(
+    data: Path,
+    recipe: Recipe,
+    progress: Progress,
+    *,
+    cache: Path | None = None,
+    split: Path | None = None,
+    origin: Mapping[str, str] | None = None,
+) -> Prepared:
+    """Find, decode, group and split; known films and patients keep the part that `split`, the manifest of an earlier version,
+    gives them. `origin` is the source and licence of films whose manifest names none. Raises `DataError`."""
+    frozen = read_split(split) if split else None
+    films, extras = find_films(data), read_extras(data)
+    given = {film.file: {**(origin or {}), **_filled(extras.get(film.file, {}))} for film in films}
+    array, hashes = load_films(films, recipe.network.input_size, progress, cache)
+    check_labels([(str(film.path), digest, film.label) for film, digest in zip(films, hashes, strict=True)])
+    groups = group_films(films, find_near_duplicates(array))
+    parts = split_groups(films, hashes, groups, recipe.seed, frozen)
+    truth = np.array([film.label == "PNEUMONIA" for film in films], np.float32)
+    for name in PARTS:
+        if len({label for label, part in zip(truth, parts, strict=True) if part == name}) < 2:
+            raise DataError(f"{data} has too few patients of each class to train, choose, calibrate and test on.")
+    manifest = write_manifest(films, hashes, groups, parts, given)
+    return Prepared(films, hashes, array, truth, np.array(groups), np.array(parts), given, manifest)
+
+
+def _filled(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in given.items() if value}
