@@ -1,4 +1,4 @@
-"""Every code that an image can be turned away with, and the one sentence that says it to a person."""
+"""Every code that an image can be turned away with or marked by, and the one sentence that says it to a person."""
 
 from mlmodel.types import Refusal, RejectedImageError
 
@@ -22,8 +22,21 @@ MESSAGES: dict[str, str] = {
     "LATERAL_VIEW": "This is a lateral view. The model reads frontal films (AP or PA) only.",
     "AGE_OUT_OF_RANGE": "The patient's age is outside the range that the model was made for.",
     "NOT_CHEST_XRAY": "This is not a chest X-ray.",
+    "INVERTED": "The film's grey values are inverted: bones are dark and air is bright. Export it with its usual polarity.",
+    "ROTATED": "The film lies on its side or upside down. Turn it upright and upload it again.",
     "OUT_OF_DISTRIBUTION": "The film is unlike those the model was trained on.",
 }
+
+# With a finding: the film was read, and the reader is warned
+FLAGS: dict[str, str] = {
+    "OUT_OF_DISTRIBUTION": "The film is unlike most of those the model was trained on. Do not rely on the result.",
+    "HEAT_OUTSIDE_LUNGS": "Most of what spoke for pneumonia lies outside the lungs. Do not rely on the result.",
+}
+
+# What a radiologist may set aside: judgements about the film. That a film cannot be decoded or is too small is no judgement.
+OVERRIDABLE = frozenset(
+    {"COLOUR_PHOTO", "LATERAL_VIEW", "AGE_OUT_OF_RANGE", "NOT_CHEST_XRAY", "INVERTED", "ROTATED", "OUT_OF_DISTRIBUTION"}
+)
 
 
 def rejection(code: str) -> RejectedImageError:

@@ -50,23 +50,30 @@ def perform(head: dict[str, Any], image: bytes) -> tuple[dict[str, Any], bytes]:
     """`decode`: facts and the network's input; `display`: the film as PNG. Raises `RejectedImageError`."""
     if head["operation"] == "display":
         return render_display(image)
-    return decode(image, int(head["size"]), IntendedUse(**head["use"]))
+    return decode(image, int(head["size"]), IntendedUse(**head["use"]), frozenset(head.get("overridden", ())))
 
 
-def decode(image: bytes, size: int, use: IntendedUse) -> tuple[dict[str, Any], bytes]:
-    """Facts of the film and its (size, size) uint8 plane. Raises `RejectedImageError`."""
+def decode(image: bytes, size: int, use: IntendedUse, overridden: frozenset[str] = frozenset()) -> tuple[dict[str, Any], bytes]:
+    """Facts of the film and its (size, size) uint8 plane, checked by headers and pixels except for the codes in `overridden`.
+
+    Raises `RejectedImageError`.
+    """
     from mlmodel.codes import rejection
     from mlmodel.decoding import check_headers, read_film
+    from mlmodel.gate.pixels import find_fault
     from mlmodel.headers import inspect_headers
     from mlmodel.preprocessing import DECODED_SIDES, prepare_film
 
     started = time.perf_counter()
     info = inspect_headers(image)
-    check_headers(info, use)
+    check_headers(info, use, overridden)
     film = read_film(image, info, at_least=DECODED_SIDES * size)
-    if film.pixels.is_coloured:
+    if film.pixels.is_coloured and "COLOUR_PHOTO" not in overridden:
         raise rejection("COLOUR_PHOTO")
     plane = prepare_film(film.pixels.grey, size)
+    fault = find_fault(plane)
+    if fault and fault not in overridden:
+        raise rejection(fault)
     facts = {
         "bits": film.pixels.bits,
         "age_years": film.age_years,

@@ -47,10 +47,16 @@ class DecoderPool:
             for child in places:
                 self._places.put(child)
 
-    def decode(self, image: ImageBytes, *, size: int, use: IntendedUse) -> DecodedFilm:
-        """The film as the network reads it, (size, size). Raises `RejectedImageError` or `DecoderUnavailableError`."""
-        facts, body = self._ask({"operation": "decode", "size": size, "use": asdict(use)}, image)
-        return DecodedFilm(model_input=np.frombuffer(body, np.uint8).reshape(size, size), **facts)
+    def decode(
+        self, image: ImageBytes, *, size: int, use: IntendedUse, overridden: frozenset[str] = frozenset()
+    ) -> DecodedFilm:
+        """The film as the network reads it, (size, size), whatever the codes in `overridden` say against it.
+
+        Raises `RejectedImageError` or `DecoderUnavailableError`.
+        """
+        head = {"operation": "decode", "size": size, "use": asdict(use), "overridden": sorted(overridden)}
+        facts, body = self._ask(head, image)
+        return DecodedFilm(model_input=np.frombuffer(body, np.uint8).reshape(size, size), overridden=overridden, **facts)
 
     def render_display(self, image: ImageBytes) -> DisplayPicture:
         """The film as a browser shows it. Raises as `decode` does."""

@@ -2,7 +2,9 @@
 bytes meet C libraries.
 """
 
+import re
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -13,14 +15,49 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mlmodel.codes import rejection
+from mlmodel.gate.pixels import is_colour
 from mlmodel.headers import MAX_PIXELS, inspect_headers
 from mlmodel.preprocessing import to_uint8
 from mlmodel.types import ImageInfo, IntendedUse, RejectedImageError
 
 MIN_SIDE = 128  # pixels; the network's own input is 224
-LATERAL_VIEWS = frozenset({"LL", "RL", "LLO", "RLO", "LATERAL", "LAT"})
+LATERAL_VIEWS = frozenset({"LL", "RL", "LLO", "RLO", "LATERAL", "LAT", "LLAT", "RLAT", "LEFT LATERAL", "RIGHT LATERAL"})
+# Body Part Examined (PS3.16 annex L, and what consoles write); a word of `OTHER_PARTS` without one of `CHEST_PARTS`
+CHEST_PARTS = ("CHEST", "THORAX", "LUNG", "TORAX", "HEART", "RIB", "TRUNK", "WHOLEBODY", "BABYGRAM")
+OTHER_PARTS = (
+    *(
+        "ABDOMEN",
+        "ANKLE",
+        "ARM",
+        "BREAST",
+        "CLAVICLE",
+        "COCCYX",
+        "CSPINE",
+        "CALCANEUS",
+        "ELBOW",
+        "EXTREMITY",
+        "FEMUR",
+        "FINGER",
+    ),
+    *(
+        "FOOT",
+        "FOREARM",
+        "HAND",
+        "HEAD",
+        "HIP",
+        "HUMERUS",
+        "JAW",
+        "KNEE",
+        "LEG",
+        "LSPINE",
+        "MANDIBLE",
+        "MAXILLA",
+        "NECK",
+        "ORBIT",
+    ),
+    *("PELVIS", "RADIUS", "SCAPULA", "SHOULDER", "SINUS", "SKULL", "SPINE", "THUMB", "TIBIA", "TOE", "ULNA", "WRIST", "ZYGOMA"),
+)
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-COLOUR_CHROMA, COLOUR_SHARE = 38, 0.10  # a channel difference of 15 % over a tenth of the picture
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -98,17 +135,30 @@ def read_film(image: bytes, info: ImageInfo | None = None, *, at_least: int = 0)
         raise rejection("UNREADABLE") from error
 
 
-def check_headers(info: ImageInfo, use: IntendedUse) -> None:
-    """Raise `RejectedImageError` for what the headers alone rule out: size, view, age (where the file tells it)."""
+def check_headers(info: ImageInfo, use: IntendedUse, overridden: Collection[str] = ()) -> None:
+    """Raise `RejectedImageError` for what the headers alone rule out: size, view, body part, age (where the file tells it).
+
+    Codes in `overridden` are not raised.
+    """
     if min(info.width, info.height) < MIN_SIDE:
         raise rejection("TOO_SMALL")
-    if info.dicom is None:
+    facts = info.dicom
+    if facts is None:
         return
-    if info.dicom.view_position.strip().upper() in LATERAL_VIEWS:
-        raise rejection("LATERAL_VIEW")
-    age = info.dicom.patient_age_years
-    if age is not None and not use.covers_age(age):
-        raise rejection("AGE_OUT_OF_RANGE")
+    faults = {
+        "LATERAL_VIEW": facts.view_position.strip().upper() in LATERAL_VIEWS,
+        "NOT_CHEST_XRAY": _is_other_part(facts.body_part),
+        "AGE_OUT_OF_RANGE": facts.patient_age_years is not None and not use.covers_age(facts.patient_age_years),
+    }
+    for code, is_found in faults.items():
+        if is_found and code not in overridden:
+            raise rejection(code)
+
+
+def _is_other_part(body_part: str) -> bool:
+    """Whether the header names a part of the body that excludes the chest; an empty or unknown name says nothing."""
+    name = re.sub("[^A-Z]", "", body_part.upper())
+    return not any(part in name for part in CHEST_PARTS) and any(part in name for part in OTHER_PARTS)
 
 
 def hash_pixels(width: int, height: int, stored: Any) -> str:
@@ -148,12 +198,6 @@ def _reduce_to_grey(picture: Image.Image, steps: tuple[str, ...]) -> Pixels:
         else:
             picture = _on_black(picture) if step == "on black" else picture.convert(step)
     return Pixels(picture, 8, is_coloured)
-
-
-def is_colour(thumbnail: NDArray[np.uint8]) -> bool:
-    """Whether an RGB thumbnail (height, width, 3) is a colour picture rather than a film with a coloured mark on it."""
-    chroma = thumbnail.max(axis=2).astype(np.int16) - thumbnail.min(axis=2)
-    return bool((chroma > COLOUR_CHROMA).mean() > COLOUR_SHARE)
 
 
 def _on_black(picture: Image.Image) -> Image.Image:

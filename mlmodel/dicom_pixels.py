@@ -14,7 +14,8 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, get_d
 
 from mlmodel import extended_jpeg
 from mlmodel.codes import rejection
-from mlmodel.decoding import Pixels, is_colour
+from mlmodel.decoding import Pixels
+from mlmodel.gate.pixels import is_colour
 from mlmodel.headers import MAX_PIXELS
 
 # One plugin per transfer syntax, so that a damaged stream meets one library and not each in turn. gdcm (C++ by SWIG) reads only

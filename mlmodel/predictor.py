@@ -4,16 +4,20 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlmodel.artifact import read_info, verify_artifact
 from mlmodel.calibration import calibrate
-from mlmodel.codes import refusal
+from mlmodel.codes import OVERRIDABLE, refusal
 from mlmodel.decoder_pool import DecoderPool
-from mlmodel.engines import Engine, load_engine
+from mlmodel.engines import Engine, Outputs, load_engine
+from mlmodel.gate.judge import Gate, Verdict, load_gate
 from mlmodel.heatmap import draw_heatmap
+from mlmodel.lungs import share_in_lung
 from mlmodel.preprocessing import Preprocessing
 from mlmodel.registry import locate_version
 from mlmodel.types import (
@@ -33,9 +37,11 @@ from mlmodel.types import (
 class Predictor:
     """One version. `decode` and `render_display` may be called from several threads; `infer` from one at a time."""
 
-    def __init__(self, info: ModelInfo, metadata: dict[str, Any], engine: Engine, decoders: DecoderPool) -> None:
+    def __init__(
+        self, info: ModelInfo, metadata: dict[str, Any], engine: Engine, decoders: DecoderPool, gate: Gate | None = None
+    ) -> None:
         self.info, self.engine = info, engine.name
-        self._metadata, self._engine, self._decoders = metadata, engine, decoders
+        self._metadata, self._engine, self._decoders, self._gate = metadata, engine, decoders, gate
         self._threads = ThreadPoolExecutor(decoders.size, thread_name_prefix="decode")
         self._engine_lock = threading.Lock()
 
@@ -51,22 +57,27 @@ class Predictor:
             return list(self._threads.map(self._with_display, outcomes, images))
         return outcomes
 
-    def decode(self, images: Sequence[ImageBytes]) -> list[DecodedFilm | Refusal]:
-        """Films decoded in the children, in parallel, in order. Raises `DecoderUnavailableError`."""
-        return list(self._threads.map(self._decode_one, images))
+    def decode(
+        self, images: Sequence[ImageBytes], overridden: Sequence[frozenset[str]] | None = None
+    ) -> list[DecodedFilm | Refusal]:
+        """Films decoded in the children, in parallel, in order; `overridden` are, for each, the codes of `OVERRIDABLE` that a
+        radiologist has set aside. Raises `DecoderUnavailableError`."""
+        return list(self._threads.map(self._decode_one, images, overridden or [frozenset()] * len(images)))
 
-    def infer(self, films: Sequence[DecodedFilm]) -> list[Finding]:
-        """One forward pass for all of them; `display_png` is None. The caller chooses the size of the batch."""
+    def infer(self, films: Sequence[DecodedFilm]) -> list[Outcome]:
+        """One forward pass for all of them: a finding each, whose `display_png` is None, or the gate's refusal. The caller
+        chooses the size of the batch."""
         if not films:
             return []
         started = time.perf_counter()
-        batch = np.stack([film.model_input for film in films])[..., None]
+        batch = np.stack([film.model_input for film in films])
         with self._engine_lock:
-            outputs = self._engine.run(batch)
+            outputs = self._engine.run(batch[..., None])
+        verdicts = self._judge(batch, outputs)
         share = (time.perf_counter() - started) * 1000 / len(films)
         return [
-            self._find(film, float(logit), activation, share)
-            for film, logit, activation in zip(films, outputs.logits, outputs.activations, strict=True)
+            self._decide(film, verdict, float(logit), activation, share)
+            for film, verdict, logit, activation in zip(films, verdicts, outputs.logits, outputs.activations, strict=True)
         ]
 
     def render_display(self, image: ImageBytes) -> DisplayPicture:
@@ -85,9 +96,11 @@ class Predictor:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._decoders.close()
 
-    def _decode_one(self, image: ImageBytes) -> DecodedFilm | Refusal:
+    def _decode_one(self, image: ImageBytes, overridden: frozenset[str]) -> DecodedFilm | Refusal:
         try:
-            return self._decoders.decode(image, size=self.info.input_shape[0], use=self.info.intended_use)
+            return self._decoders.decode(
+                image, size=self.info.input_shape[0], use=self.info.intended_use, overridden=overridden & OVERRIDABLE
+            )
         except RejectedImageError as error:
             return refusal(error.code)
 
@@ -98,29 +111,40 @@ class Predictor:
             png = self.render_display(image).png
         except RejectedImageError as error:
             return refusal(error.code)
-        return Finding(
-            outcome.probability,
-            outcome.label,
-            outcome.threshold,
-            outcome.model_version,
-            outcome.heatmap_png,
-            png,
-            outcome.timings,
-        )
+        return replace(outcome, display_png=png)
+
+    def _judge(self, films: NDArray[np.uint8], outputs: Outputs) -> list[Verdict]:
+        if self._gate is None or outputs.features is None:
+            return [Verdict(None, is_suspect=False)] * len(films)
+        return self._gate.judge(films, outputs.features)
+
+    def _decide(self, film: DecodedFilm, verdict: Verdict, logit: float, activation: Any, infer_milliseconds: float) -> Outcome:
+        if verdict.code and verdict.code not in film.overridden:
+            return refusal(verdict.code)
+        finding = self._find(film, logit, activation, infer_milliseconds)
+        flags = set(film.overridden)
+        if verdict.is_suspect:
+            flags.add("OUT_OF_DISTRIBUTION")
+        if finding.heat_in_lung is not None and finding.heat_in_lung < self._metadata["heatmap"].get("least_in_lung", 0.0):
+            flags.add("HEAT_OUTSIDE_LUNGS")
+        return replace(finding, flags=tuple(sorted(flags)))
 
     def _find(self, film: DecodedFilm, logit: float, activation: Any, infer_milliseconds: float) -> Finding:
         probability = calibrate(logit, self.info.calibration)
+        is_pneumonia = probability >= self.info.threshold
         started = time.perf_counter()
+        in_lung = share_in_lung(film.model_input, activation) if is_pneumonia else None
         heatmap = draw_heatmap(activation, scale=float(self._metadata["heatmap"]["scale"]))
         drawn = (time.perf_counter() - started) * 1000
         return Finding(
             probability=probability,
-            label="PNEUMONIA" if probability >= self.info.threshold else "NORMAL",
+            label="PNEUMONIA" if is_pneumonia else "NORMAL",
             threshold=self.info.threshold,
             model_version=self.info.version,
             heatmap_png=heatmap,
             display_png=None,
             timings=Timings(film.decode_milliseconds, infer_milliseconds, drawn),
+            heat_in_lung=in_lung,
         )
 
 
@@ -138,7 +162,8 @@ def load_predictor(version: str | None = None) -> Predictor:
         raise ArtifactIncompatibleError(f"Version {info.version} was trained with other preprocessing than this code does.")
     calibrate(0.0, info.calibration)
     engine = load_engine(location.path, metadata, engine=_setting("MODEL_ENGINE", "auto"), threads=_setting("MODEL_THREADS", 0))
-    return Predictor(info, metadata, engine, DecoderPool(_setting("WORKER_DECODERS", 2)))
+    gate = load_gate(location.path, metadata)
+    return Predictor(info, metadata, engine, DecoderPool(_setting("WORKER_DECODERS", 2)), gate)
 
 
 def _setting(name: str, default: Any) -> Any:

@@ -45,7 +45,7 @@ def read_batch(*, cases: list[Case], predictor: "Predictor", executor: Executor)
         if not isinstance(answer, bytes):
             _give_up_fetching(batch, case, answer)
     overridden = analysis.overridden_codes([case for case, _ in fetched])
-    decoded = predictor.decode([content for _, content in fetched])
+    decoded = predictor.decode([content for _, content in fetched], [overridden[case.pk] for case, _ in fetched])
     for (case, _), film in zip(fetched, decoded, strict=True):
         by_age = refuse_by_age(case, predictor.info.intended_use, overridden[case.pk])
         refusal = film if isinstance(film, api.Refusal) else by_age
@@ -90,30 +90,33 @@ def infer_batch(*, batch: Batch, predictor: "Predictor") -> None:
     if not batch.films:
         return
     try:
-        findings = predictor.infer([film for _, film in batch.films])
+        outcomes = predictor.infer([film for _, film in batch.films])
     except Exception:  # whatever a tensor library raises: the films are tried one by one
         logger.exception("forward pass of %s films failed", len(batch.films))
         _infer_singly(batch, predictor)
         return
-    for (case, _), finding in zip(batch.films, findings, strict=True):
-        _add_finding(batch, case, finding, predictor.engine)
+    for (case, _), outcome in zip(batch.films, outcomes, strict=True):
+        _add_outcome(batch, case, outcome, predictor.engine)
 
 
 def _infer_singly(batch: Batch, predictor: "Predictor") -> None:
     for case, film in batch.films:
         try:
-            finding = predictor.infer([film])[0]
+            outcome = predictor.infer([film])[0]
         except Exception:  # as above: this film alone is to blame
             logger.exception("case %s: forward pass failed", case.pk)
             analysis.release_case(case=case, code="INTERNAL")
         else:
-            _add_finding(batch, case, finding, predictor.engine)
+            _add_outcome(batch, case, outcome, predictor.engine)
 
 
-def _add_finding(batch: Batch, case: Case, finding: api.Finding, engine: str) -> None:
+def _add_outcome(batch: Batch, case: Case, outcome: api.Outcome, engine: str) -> None:
+    if isinstance(outcome, api.Refusal):
+        batch.results.append(Result(case, outcome, engine))
+        return
     key = storage.new_heatmap_key()
-    batch.heatmaps.append((key, finding.heatmap_png))
-    batch.results.append(Result(case, finding, engine, key))
+    batch.heatmaps.append((key, outcome.heatmap_png))
+    batch.results.append(Result(case, outcome, engine, key))
 
 
 def store_batch(*, batch: Batch, executor: Executor) -> int:

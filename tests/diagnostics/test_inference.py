@@ -18,12 +18,12 @@ from accounts.models import User
 from diagnostics import pipeline as pipeline_module
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError
-from diagnostics.models import Case, Patient, Prediction
+from diagnostics.models import Case, GateOverride, Patient, Prediction
 from diagnostics.pipeline import Pipeline
 from diagnostics.services import analysis, inference
 from mlmodel import api
 from tests.diagnostics.cases import make_case
-from tests.diagnostics.stub_model import CRASHES_THE_ENGINE, UNREADABLE, StubPredictor, probability_of
+from tests.diagnostics.stub_model import CRASHES_THE_ENGINE, STRANGE, UNREADABLE, StubPredictor, probability_of
 from tests.servers import wait_until
 
 
@@ -78,6 +78,21 @@ def test_an_unreadable_film_is_refused_and_its_neighbours_are_done(doctor: User,
     good, bad, also_good = (stored(doctor, content) for content in (b"a", UNREADABLE, b"b"))
     run_batch(model)
     assert [state_of(case) for case in (good, bad, also_good)] == [("done", ""), ("refused", "UNREADABLE"), ("done", "")]
+
+
+def test_a_film_that_the_gate_refuses_after_the_forward_pass_keeps_its_picture(doctor: User, model: Any) -> None:
+    strange, fine = stored(doctor, STRANGE), stored(doctor, b"film")
+    run_batch(model)
+    assert [state_of(strange), state_of(fine)] == [("refused", "OUT_OF_DISTRIBUTION"), ("done", "")]
+    assert inference.draw_displays(limit=8, predictor=model, executor=EXECUTOR) == 2
+
+
+def test_a_refusal_that_a_radiologist_set_aside_is_passed_and_stays_with_the_result(doctor: User, model: Any) -> None:
+    strange = stored(doctor, STRANGE)
+    GateOverride.objects.create(case=strange, code="OUT_OF_DISTRIBUTION", reason="known device", decided_by=doctor)
+    run_batch(model)
+    assert state_of(strange) == ("done", "")
+    assert Prediction.objects.get(case=strange).flags == ["OUT_OF_DISTRIBUTION"]
 
 
 def test_a_film_that_fails_the_engine_fails_alone(doctor: User, stub: StubPredictor, model: Any) -> None:
