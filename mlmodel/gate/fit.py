@@ -43,30 +43,32 @@ class Gathered:
 
 
 def fit_gate(
-    *, features_of: FeaturesOf, train: Films, calibrate: Films, outliers: Films | None = None, seed: int = 0
+    *,
+    features_of: FeaturesOf,
+    train: Films,
+    calibrate: Films,
+    test: tuple[Films, NDArray[np.float32]],
+    outliers: Films | None = None,
+    seed: int = 0,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The metadata's `gate` and the artifact's files, by name.
 
-    `features_of` gives the serving graph's features (count, channels) of films (count, size, size); `train` and `calibrate` are
-    the films of those parts, `outliers` films like chest films that are not to be read, such as adults'. Raises `ValueError`
-    where a part is empty.
+    `features_of` gives the serving graph's features (count, channels) of films (count, size, size, 1); `train` and `calibrate`
+    are the films of those parts, `test` films and features that the gate is only measured on, `outliers` films like chest films
+    that are not to be read, such as adults'. Raises `ValueError` where a part is empty.
     """
     train, calibrate = _planes(train, "train", seed), _planes(calibrate, "calibrate", seed)
     gathered = gather(features_of, train, None if outliers is None else _planes(outliers, "outliers", seed), seed)
     held_out = np.concatenate([calibrate, vary_films(calibrate, seed=seed + 1)])
-    features = features_of(held_out)
+    features = features_of(held_out[..., None])
     gate = fit_arrays(gathered, describe(held_out, features))
-    verdicts = gate.judge(held_out, features)
     facts = {
         "method": "Mahalanobis distance on pooled features; logistic regression on features and layout, with negatives",
         "codes": list(gate.codes),
         "limits": gate.limits,
         "fitted_on": {"films": len(gathered.known), "negatives": len(gathered.strange), "outliers": _count(outliers)},
-        "calibrated_on": {
-            "films": len(held_out),
-            "refused": float(np.mean([verdict.code is not None for verdict in verdicts])),
-            "flagged": float(np.mean([verdict.is_suspect for verdict in verdicts])),
-        },
+        "calibrated_on": _measure(gate, held_out, features),
+        "tested_on": _measure(gate, test[0][..., 0], test[1]),
     }
     return facts, {GATE: _pack(gate)}
 
@@ -78,13 +80,11 @@ def gather(features_of: FeaturesOf, train: Films, outliers: Films | None, seed: 
     strange = [(kind.films, kind.code) for kind in make_negatives(train, per_kind=per_kind, seed=seed)]
     if outliers is not None:
         strange.append((outliers, "OUT_OF_DISTRIBUTION"))
-    features = features_of(known)
-    return Gathered(
-        known=describe(known, features),
-        strange=np.concatenate([describe(films, features_of(films)) for films, _ in strange]),
-        classes=np.concatenate([np.full(len(films), CODES.index(code)) for films, code in strange]),
-        features=features.shape[1],
-    )
+    films = np.concatenate([known, *(part for part, _ in strange)])
+    features = features_of(films[..., None])
+    descriptors = describe(films, features)
+    classes = np.concatenate([np.full(len(part), CODES.index(code)) for part, code in strange])
+    return Gathered(descriptors[: len(known)], descriptors[len(known) :], classes, features.shape[1])
 
 
 def fit_arrays(gathered: Gathered, held_out: NDArray[np.float32]) -> Gate:
@@ -134,6 +134,14 @@ def _planes(films: Films, name: str, seed: int) -> Films:
     if len(planes) <= MOST_FILMS:
         return planes
     return planes[np.sort(np.random.default_rng(seed).permutation(len(planes))[:MOST_FILMS])]
+
+
+def _measure(gate: Gate, films: Films, features: NDArray[np.float32]) -> dict[str, float]:
+    """Of films that are all to be read."""
+    verdicts = gate.judge(films, features)
+    refused = float(np.mean([verdict.code is not None for verdict in verdicts]))
+    flagged = float(np.mean([verdict.is_suspect and verdict.code is None for verdict in verdicts]))
+    return {"films": len(films), "refused": refused, "flagged": flagged}
 
 
 def _count(films: Films | None) -> int:

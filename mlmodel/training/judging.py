@@ -15,9 +15,13 @@ from mlmodel.evaluation.operating_point import choose_operating_point
 from mlmodel.evaluation.readings import Reading
 from mlmodel.evaluation.report import build_report
 from mlmodel.evaluation.subgroups import traits_of
+from mlmodel.gate.fit import fit_gate
+from mlmodel.gate.outliers import read_outliers
+from mlmodel.lungs import choose_least_share
 from mlmodel.serving import build_serving_model
 from mlmodel.training.prepared import Prepared
 from mlmodel.training.splits import Part
+from mlmodel.training.trainer import Examples
 
 SERVED: tuple[Part, ...] = ("calibrate", "test")
 HEADLINE = ("auc", "accuracy", "sensitivity", "specificity", "precision", "npv", "f1", "ece", "brier")
@@ -28,12 +32,14 @@ class JudgingOptions:
     """`split` is the manifest of an earlier version whose parts are kept. `operating_point` is a rule of
     `mlmodel.evaluation.operating_point`; without one it is the sensitivity that the recipe states. `prevalence` is how common
     pneumonia is where the probabilities will be read, by default as in the films. `origin` is source and licence of the
-    films. Raises `ValueError` for a rule or prevalence that cannot be."""
+    films. `outliers` is a folder of films that are not to be read, such as adults', for the gate to learn from. Raises
+    `ValueError` for a rule, prevalence or folder that cannot be."""
 
     split: Path | None = None
     operating_point: Mapping[str, Any] | None = None
     prevalence: float | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
+    outliers: Path | None = None
 
     def __post_init__(self) -> None:
         # Now, and not after hours of training
@@ -41,23 +47,29 @@ class JudgingOptions:
             choose_operating_point([0, 1], [0.2, 0.8], self.operating_point)
         if self.prevalence is not None and not 0 < self.prevalence < 1:
             raise ValueError(f"prevalence lies between 0 and 1. Received: {self.prevalence}")
+        if self.outliers is not None and not self.outliers.is_dir():
+            raise ValueError(f"outliers is a folder of films. Received: {self.outliers}")
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What the version's metadata say (`facts`), and the evaluation on the test part. `outputs` are what the serving graph
-    answered for each part that it was run over."""
+    answered for each part that it was run over, `files` what goes into the artifact besides."""
 
     facts: dict[str, Any]
     readings: list[Reading]
     report: dict[str, Any]
     outputs: dict[Part, Outputs]
+    files: dict[str, bytes]
 
 
 def judge(
     network: keras.Model, prepared: Prepared, *, version: str, sensitivity: float, options: JudgingOptions, seed: int = 0
 ) -> Judged:
-    """Calibration, operating point and heatmap scale from `calibrate`, the evaluation from `test`."""
+    """Calibration, operating point, heatmap scale and the gate's limits from `calibrate`, the evaluation from `test`.
+
+    Raises `DataError` where an outlier cannot be read.
+    """
     outputs = {part: serve(network, prepared.part(part).films) for part in SERVED}
     truth, logits = prepared.part("calibrate").truth, outputs["calibrate"].logits
     calibration = fit_best(logits, truth, prepared.groups_of("calibrate"), prevalence=options.prevalence, seed=seed)
@@ -66,16 +78,48 @@ def judge(
     readings = read_part(prepared, "test", apply(calibration, outputs["test"].logits), point["threshold"])
     report = build_report(readings, version=version, threshold=point["threshold"], seed=seed)
     report["training_overlap"] = {"test": len(readings)}
-    strengths = outputs["calibrate"].activations.max(axis=(1, 2))
+    found = apply(calibration, logits) >= point["threshold"]
+    gate, files = _fit_gate(network, prepared, outputs["test"], options.outliers, seed)
     counts = {name: report[name] for name in ("n", "patients", "threshold", "confusion")}
     facts = {
         "calibration": {**calibration, "fitted_on": "calibrate"},
         "operating_point": {**point, "chosen_on": "calibrate"},
-        "heatmap": {"scale": float(np.median(strengths[truth == 1]))},
+        "heatmap": judge_heat(prepared.part("calibrate"), outputs["calibrate"].activations, found),
+        "gate": gate,
         "metrics": {"test": {**counts, **{name: report[name] for name in HEADLINE}}},
         "data": prepared.describe(),
     }
-    return Judged(facts, readings, report, outputs)
+    return Judged(facts, readings, report, outputs, files)
+
+
+def judge_heat(part: Examples, activations: NDArray[np.float32], found: NDArray[np.bool_]) -> dict[str, float]:
+    """The contribution that is drawn at full strength, and the share inside the lungs below which a finding is marked; from
+    films with pneumonia, the latter from those of them that were `found`."""
+    sick = part.truth == 1
+    chosen = sick & found
+    return {
+        "scale": float(np.median(activations.max(axis=(1, 2))[sick])),
+        "least_in_lung": choose_least_share(part.films[chosen, :, :, 0], activations[chosen]),
+    }
+
+
+def _fit_gate(
+    network: keras.Model, prepared: Prepared, tested: Outputs, outliers: Path | None, seed: int
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    films = prepared.part("test").films
+    return fit_gate(
+        features_of=lambda planes: _features(serve(network, planes)),
+        train=prepared.part("train").films,
+        calibrate=prepared.part("calibrate").films,
+        test=(films, _features(tested)),
+        outliers=read_outliers(outliers, films.shape[1]) if outliers else None,
+        seed=seed,
+    )
+
+
+def _features(outputs: Outputs) -> NDArray[np.float32]:
+    assert outputs.features is not None  # noqa: S101 - for the type alone: a graph built here has them
+    return outputs.features
 
 
 def serve(network: keras.Model, films: NDArray[np.uint8], batch_size: int = 32) -> Outputs:

@@ -66,6 +66,7 @@ def train_candidate(
     files = {
         MANIFEST: prepared.manifest,
         CURVES: draw_history(trainer.history),
+        **judged.files,
         **render_files(judged.readings, judged.report, metadata, [CURVES]),
     }
     export_artifact(out, network, recipe.network, metadata, files)

@@ -55,6 +55,9 @@ class Command(BaseCommand):
         parser.add_argument("--split", type=Path, metavar="CSV", help="split.csv of an earlier version, whose parts are kept")
         parser.add_argument("--source", default="", help="where films and labels come from, where the manifest does not say")
         parser.add_argument("--licence", default="", help="of the films, where the manifest does not say")
+        parser.add_argument(
+            "--outliers", type=Path, metavar="DIR", help="films that are not to be read, such as adults', for the gate to know"
+        )
         parser.add_argument("--resume", action="store_true", help="go on from the checkpoint that a stopped run left")
         parser.add_argument("--checkpoint-every", type=float, default=60.0, metavar="SECONDS", help="(default: 60)")
         parser.add_argument(
@@ -106,7 +109,7 @@ class Command(BaseCommand):
 
         rule = {"rule": options["operating_point"], "sensitivity": sensitivity, "cost_ratio": options["cost_ratio"]}
         origin = {"source": options["source"], "licence": options["licence"]}
-        return JudgingOptions(options["split"], rule, options["prevalence"], origin)
+        return JudgingOptions(options["split"], rule, options["prevalence"], origin, options["outliers"])
 
     def _run_options(self, options: dict[str, Any]) -> "RunOptions":
         from mlmodel.training.options import RunOptions
