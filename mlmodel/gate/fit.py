@@ -6,7 +6,7 @@ linear head on features and layout, trained on negatives (outlier exposure: Hend
 the strange film is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mlmodel.gate.descriptor import describe
 from mlmodel.gate.judge import ARRAYS, GATE, WILDEST, Gate
-from mlmodel.gate.negatives import make_negatives, vary_films
+from mlmodel.gate.negatives import Material, make_negatives, vary_films
 
 Films = NDArray[np.uint8]
 FeaturesOf = Callable[[Films], NDArray[np.float32]]
@@ -49,16 +49,22 @@ def fit_gate(
     calibrate: Films,
     test: tuple[Films, NDArray[np.float32]],
     outliers: Films | None = None,
+    test_objects: Films | None = None,
     seed: int = 0,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The metadata's `gate` and the artifact's files, by name.
 
     `features_of` gives the serving graph's features (count, channels) of films (count, size, size, 1); `train` and `calibrate`
     are the films of those parts, `test` films and features that the gate is only measured on, `outliers` films like chest films
-    that are not to be read, such as adults'. Raises `ValueError` where a part is empty.
+    that are not to be read, such as adults', `test_objects` drawn films that are to pass as the training films do, since a
+    portal is tried out with them. Raises `ValueError` where a part is empty.
     """
     train, calibrate = _planes(train, "train", seed), _planes(calibrate, "calibrate", seed)
-    gathered = gather(features_of, train, None if outliers is None else _planes(outliers, "outliers", seed), seed)
+    known = train if test_objects is None else np.concatenate([train, _planes(test_objects, "test objects", seed)])
+    strange = list(make_negatives(train, per_kind=min(PER_KIND, len(train)), seed=seed))
+    if outliers is not None:
+        strange.append(Material("outliers", "OUT_OF_DISTRIBUTION", _planes(outliers, "outliers", seed)))
+    gathered = gather(features_of, known, strange, seed)
     held_out = np.concatenate([calibrate, vary_films(calibrate, seed=seed + 1)])
     features = features_of(held_out[..., None])
     gate = fit_arrays(gathered, describe(held_out, features))
@@ -66,25 +72,26 @@ def fit_gate(
         "method": "Mahalanobis distance on pooled features; logistic regression on features and layout, with negatives",
         "codes": list(gate.codes),
         "limits": gate.limits,
-        "fitted_on": {"films": len(gathered.known), "negatives": len(gathered.strange), "outliers": _count(outliers)},
+        "fitted_on": {
+            "films": len(gathered.known),
+            "negatives": len(gathered.strange),
+            "outliers": _count(outliers),
+            "test_objects": _count(test_objects),
+        },
         "calibrated_on": _measure(gate, held_out, features),
         "tested_on": _measure(gate, test[0][..., 0], test[1]),
     }
     return facts, {GATE: _pack(gate)}
 
 
-def gather(features_of: FeaturesOf, train: Films, outliers: Films | None, seed: int) -> Gathered:
-    """Films as they are and varied; negatives of every kind; outliers, where there are any."""
-    per_kind = min(PER_KIND, len(train))
-    known = np.concatenate([train, vary_films(train, seed=seed)])
-    strange = [(kind.films, kind.code) for kind in make_negatives(train, per_kind=per_kind, seed=seed)]
-    if outliers is not None:
-        strange.append((outliers, "OUT_OF_DISTRIBUTION"))
-    films = np.concatenate([known, *(part for part, _ in strange)])
+def gather(features_of: FeaturesOf, known: Films, strange: Sequence[Material], seed: int) -> Gathered:
+    """Films to be read as they are and varied, and those not."""
+    both = np.concatenate([known, vary_films(known, seed=seed)])
+    films = np.concatenate([both, *(kind.films for kind in strange)])
     features = features_of(films[..., None])
     descriptors = describe(films, features)
-    classes = np.concatenate([np.full(len(part), CODES.index(code)) for part, code in strange])
-    return Gathered(descriptors[: len(known)], descriptors[len(known) :], classes, features.shape[1])
+    classes = np.concatenate([np.full(len(kind.films), CODES.index(kind.code)) for kind in strange])
+    return Gathered(descriptors[: len(both)], descriptors[len(both) :], classes, features.shape[1])
 
 
 def fit_arrays(gathered: Gathered, held_out: NDArray[np.float32]) -> Gate:

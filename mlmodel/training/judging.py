@@ -16,7 +16,7 @@ from mlmodel.evaluation.readings import Reading
 from mlmodel.evaluation.report import build_report
 from mlmodel.evaluation.subgroups import traits_of
 from mlmodel.gate.fit import fit_gate
-from mlmodel.gate.outliers import read_outliers
+from mlmodel.gate.folders import read_folder
 from mlmodel.lungs import choose_least_share
 from mlmodel.serving import build_serving_model
 from mlmodel.training.prepared import Prepared
@@ -32,14 +32,15 @@ class JudgingOptions:
     """`split` is the manifest of an earlier version whose parts are kept. `operating_point` is a rule of
     `mlmodel.evaluation.operating_point`; without one it is the sensitivity that the recipe states. `prevalence` is how common
     pneumonia is where the probabilities will be read, by default as in the films. `origin` is source and licence of the
-    films. `outliers` is a folder of films that are not to be read, such as adults', for the gate to learn from. Raises
-    `ValueError` for a rule, prevalence or folder that cannot be."""
+    films. `outliers` is a folder of films that are not to be read, such as adults', and `test_objects` one of drawn films that
+    are, for the gate to learn from. Raises `ValueError` for a rule, prevalence or folder that cannot be."""
 
     split: Path | None = None
     operating_point: Mapping[str, Any] | None = None
     prevalence: float | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     outliers: Path | None = None
+    test_objects: Path | None = None
 
     def __post_init__(self) -> None:
         # Now, and not after hours of training
@@ -47,8 +48,9 @@ class JudgingOptions:
             choose_operating_point([0, 1], [0.2, 0.8], self.operating_point)
         if self.prevalence is not None and not 0 < self.prevalence < 1:
             raise ValueError(f"prevalence lies between 0 and 1. Received: {self.prevalence}")
-        if self.outliers is not None and not self.outliers.is_dir():
-            raise ValueError(f"outliers is a folder of films. Received: {self.outliers}")
+        for folder in (self.outliers, self.test_objects):
+            if folder is not None and not folder.is_dir():
+                raise ValueError(f"Films for the gate lie in a folder. Received: {folder}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def judge(
 ) -> Judged:
     """Calibration, operating point, heatmap scale and the gate's limits from `calibrate`, the evaluation from `test`.
 
-    Raises `DataError` where an outlier cannot be read.
+    Raises `DataError` where a film for the gate cannot be read.
     """
     outputs = {part: serve(network, prepared.part(part).films) for part in SERVED}
     truth, logits = prepared.part("calibrate").truth, outputs["calibrate"].logits
@@ -79,7 +81,7 @@ def judge(
     report = build_report(readings, version=version, threshold=point["threshold"], seed=seed)
     report["training_overlap"] = {"test": len(readings)}
     found = apply(calibration, logits) >= point["threshold"]
-    gate, files = _fit_gate(network, prepared, outputs["test"], options.outliers, seed)
+    gate, files = _fit_gate(network, prepared, outputs["test"], options, seed)
     counts = {name: report[name] for name in ("n", "patients", "threshold", "confusion")}
     facts = {
         "calibration": {**calibration, "fitted_on": "calibrate"},
@@ -104,7 +106,7 @@ def judge_heat(part: Examples, activations: NDArray[np.float32], found: NDArray[
 
 
 def _fit_gate(
-    network: keras.Model, prepared: Prepared, tested: Outputs, outliers: Path | None, seed: int
+    network: keras.Model, prepared: Prepared, tested: Outputs, options: JudgingOptions, seed: int
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     films = prepared.part("test").films
     return fit_gate(
@@ -112,7 +114,8 @@ def _fit_gate(
         train=prepared.part("train").films,
         calibrate=prepared.part("calibrate").films,
         test=(films, _features(tested)),
-        outliers=read_outliers(outliers, films.shape[1]) if outliers else None,
+        outliers=read_folder(options.outliers, films.shape[1]),
+        test_objects=read_folder(options.test_objects, films.shape[1]),
         seed=seed,
     )
 

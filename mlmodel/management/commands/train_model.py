@@ -58,6 +58,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--outliers", type=Path, metavar="DIR", help="films that are not to be read, such as adults', for the gate to know"
         )
+        parser.add_argument(
+            "--test-objects", type=Path, metavar="DIR", help="drawn films that the gate is to let pass, such as the demo's"
+        )
         parser.add_argument("--resume", action="store_true", help="go on from the checkpoint that a stopped run left")
         parser.add_argument("--checkpoint-every", type=float, default=60.0, metavar="SECONDS", help="(default: 60)")
         parser.add_argument(
@@ -109,7 +112,9 @@ class Command(BaseCommand):
 
         rule = {"rule": options["operating_point"], "sensitivity": sensitivity, "cost_ratio": options["cost_ratio"]}
         origin = {"source": options["source"], "licence": options["licence"]}
-        return JudgingOptions(options["split"], rule, options["prevalence"], origin, options["outliers"])
+        return JudgingOptions(
+            options["split"], rule, options["prevalence"], origin, options["outliers"], options["test_objects"]
+        )
 
     def _run_options(self, options: dict[str, Any]) -> "RunOptions":
         from mlmodel.training.options import RunOptions

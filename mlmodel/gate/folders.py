@@ -1,4 +1,4 @@
-"""Films that the gate is shown as not to be read: a folder of them, such as adults' chest films."""
+"""Folders of films that the gate is shown besides the training films, without labels."""
 
 from pathlib import Path
 
@@ -12,9 +12,13 @@ from mlmodel.training.dataset import SUFFIXES, DataError
 from mlmodel.types import RejectedImageError
 
 
-def read_outliers(folder: Path, size: int) -> NDArray[np.uint8]:
-    """Every film under the folder, in the order of their names, (count, size, size). Raises `DataError` naming what cannot be
-    read."""
+def read_folder(folder: Path | None, size: int) -> NDArray[np.uint8] | None:
+    """Every film under the folder, in the order of their names, (count, size, size); None without a folder.
+
+    Raises `DataError` naming what cannot be read.
+    """
+    if folder is None:
+        return None
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         raise DataError(f"{folder} holds no film.")
