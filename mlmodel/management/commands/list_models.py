@@ -68,7 +68,7 @@ def _measures(facts: dict[str, Any]) -> str:
             interval = f" ({found['low']:.3f} to {found['high']:.3f})" if found["low"] is not None else ""
             lines.append(f"{words} {found['value']:.3f}{interval}")
     judged = facts["evaluated_on"]
-    lines.append(f"{judged['films']} films, {judged['patients']} patients" if judged else "in training; not evaluated")
+    lines.append(f"{judged['films']} films, {judged['patients']} patients" if judged else "at training; not evaluated here")
     return "\n".join(lines)
 
 
