@@ -177,7 +177,7 @@ def _calibration(report: Mapping[str, Any], metadata: Mapping[str, Any]) -> Line
     ]
     table = _table(("Method", "Negative log-likelihood", "Brier score", ""), rows) if rows else [text.NOT_COMPARED]
     prevalence = fitted.get("prevalence")
-    assumed = [f"The probability assumes that {prevalence:.1%} of the films show pneumonia. {text.PREVALENCE}", ""]
+    assumed = f"The probability assumes that {prevalence:.1%} of the films show pneumonia." if prevalence else ""
     return [
         "## Calibration and operating point [28, 29]",
         "",
@@ -185,7 +185,7 @@ def _calibration(report: Mapping[str, Any], metadata: Mapping[str, Any]) -> Line
         "",
         *table,
         "",
-        *(assumed if isinstance(prevalence, float) else []),
+        *([f"{assumed} {text.PREVALENCE}", ""] if assumed else []),
         f"A film is called positive from a probability of {report['threshold']:.4f} on. {text.describe_rule(point)}",
     ]
 
