@@ -39,19 +39,27 @@ class Augment(keras.layers.Layer):
         return ops.image.affine_transform(films, transform, interpolation="bilinear", fill_mode="constant")
 
     def _change_greys(self, films: keras.KerasTensor) -> keras.KerasTensor:
-        """Gamma, contrast, brightness; blur and noise, which is how copies of one film differ in size and JPEG quality."""
+        """Gamma, contrast, brightness; blur and noise, which is how copies of one film differ in size and JPEG quality.
+        What has no strength costs nothing."""
         ops, config = keras.ops, self.config
         count = ops.shape(films)[0]
 
         def each(limit: float) -> keras.KerasTensor:
             return ops.reshape(self._uniform(count, limit), (-1, 1, 1, 1))
 
-        x = ops.clip(films / 255, 1e-4, 1) ** ops.exp(each(config.gamma))
-        mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
-        x = (x - mean) * (1 + each(config.contrast)) + mean + each(config.brightness)
-        x = x + each(config.blur) * (ops.average_pool(x, 3, 1, padding="same") - x)
-        noise = keras.random.normal(ops.shape(x), seed=self.seed_generator)
-        return 255 * ops.clip(x + noise * each(config.noise), 0, 1)
+        x = films / 255
+        if config.gamma:
+            x = ops.clip(x, 1e-4, 1) ** ops.exp(each(config.gamma))
+        if config.contrast:
+            mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
+            x = (x - mean) * (1 + each(config.contrast)) + mean
+        if config.brightness:
+            x = x + each(config.brightness)
+        if config.blur:
+            x = x + each(config.blur) * (ops.average_pool(x, 3, 1, padding="same") - x)
+        if config.noise:
+            x = x + keras.random.normal(ops.shape(x), seed=self.seed_generator) * each(config.noise)
+        return 255 * ops.clip(x, 0, 1)
 
     def _uniform(self, count: Any, limit: float) -> keras.KerasTensor:
         return keras.random.uniform((count,), -limit, limit, seed=self.seed_generator)
