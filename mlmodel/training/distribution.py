@@ -1,7 +1,8 @@
 """Each batch over several devices: every device has the whole network and its share of the films.
 
 JAX does it by `keras.distribution.DataParallel`. Keras has nothing of the kind for TensorFlow, whose own `MirroredStrategy` is
-used: the one place in training that knows TensorFlow. PyTorch is left with one device.
+used: the one place in training that knows TensorFlow. It clips each device's gradient by itself, so that where gradients are
+clipped the weights differ a little from those of one device. PyTorch is left with one device.
 """
 
 from collections.abc import Callable

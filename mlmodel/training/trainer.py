@@ -237,7 +237,8 @@ class Trainer:
 
     @staticmethod
     def _values(variables: list[Any]) -> list[NDArray[Any]]:
-        return [keras.ops.convert_to_numpy(variable.value).copy() for variable in variables]
+        # first to a tensor, since one variable may have a part on every device
+        return [np.array(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable))) for variable in variables]
 
     @staticmethod
     def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:
