@@ -91,7 +91,7 @@ def load_gate(directory: Path, metadata: dict[str, Any] | None = None) -> Gate |
     try:
         with np.load(directory / GATE, allow_pickle=False) as archive:
             arrays = {name: archive[name].astype(np.float32) for name in ARRAYS}
-    except (OSError, KeyError, ValueError, BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise ArtifactCorruptError(f"{directory / GATE} cannot be read.") from error
     try:
         limits = {name: float(facts["limits"][name]) for name in LIMITS}
