@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Hospital, User
-from diagnostics.querysets import CaseQuerySet, PatientQuerySet, WorkerQuerySet
+from diagnostics.querysets import CaseQuerySet, PatientQuerySet, ReviewQuerySet, WorkerQuerySet
 
 
 class Patient(models.Model):
@@ -290,6 +290,8 @@ class Review(models.Model):
     note = models.TextField(max_length=4000, blank=True)
     signed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = ReviewQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at"]

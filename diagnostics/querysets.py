@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.permissions import sees_cases
 
 if TYPE_CHECKING:
-    from diagnostics.models import Case, Patient, Worker  # noqa: F401 - named in quotes
+    from diagnostics.models import Case, Patient, Review, Worker  # noqa: F401 - named in quotes
 
 
 class PatientQuerySet(models.QuerySet["Patient"]):
@@ -86,6 +86,17 @@ class CaseQuerySet(models.QuerySet["Case"]):
         if case.sop_instance_uid:
             same |= Q(sop_instance_uid=case.sop_instance_uid)
         return self.filter(same, hospital=case.hospital_id, created_at__lte=case.created_at).exclude(pk=case.pk)
+
+
+class ReviewQuerySet(models.QuerySet["Review"]):
+    def latest_signed(self) -> "ReviewQuerySet":
+        """Of each case the latest signed verdict, on whichever result."""
+        signed = ReviewQuerySet(self.model).filter(case=models.OuterRef("case"), signed_at__isnull=False)
+        return self.filter(pk=models.Subquery(signed.order_by("-created_at").values("pk")[:1]))
+
+    def trainable(self) -> "ReviewQuerySet":
+        """Verdicts in force that say what a network can learn: pneumonia, or none."""
+        return self.latest_signed().filter(finding__in=["PNEUMONIA", "NO_PNEUMONIA"])
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):

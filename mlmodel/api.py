@@ -5,7 +5,7 @@ Importing this module loads no tensor library, no pixel decoder and no numpy; `l
 
 from typing import TYPE_CHECKING
 
-from mlmodel.codes import MESSAGES, refusal
+from mlmodel.codes import MESSAGES, OVERRIDABLE, refusal
 from mlmodel.documents import ModelDocuments, read_documents, read_figure
 from mlmodel.history import EvaluationRun, RegisteredVersion, ServicePeriod, registered_versions, service_periods
 from mlmodel.shadow import ShadowReading, ShadowRun
@@ -33,11 +33,13 @@ from mlmodel.types import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlmodel.decoder_pool import DecoderPool as DecoderPool  # noqa: PLC0414 - for annotations elsewhere
     from mlmodel.predictor import Predictor as Predictor  # noqa: PLC0414 - for annotations elsewhere
     from mlmodel.registry import InService
 
 __all__ = [
     "MESSAGES",
+    "OVERRIDABLE",
     "ArtifactCorruptError",
     "ArtifactIncompatibleError",
     "ArtifactMissingError",
@@ -67,6 +69,7 @@ __all__ = [
     "claim_shadow_films",
     "inspect",
     "load",
+    "open_decoders",
     "open_shadow_run",
     "read_documents",
     "read_figure",
@@ -96,6 +99,13 @@ def load(version: str | None = None) -> "Predictor":
     from mlmodel.predictor import load_predictor
 
     return load_predictor(version)
+
+
+def open_decoders(children: int) -> "DecoderPool":
+    """Decoding children without a network, for `render_display`; `close` ends them."""
+    from mlmodel.decoder_pool import DecoderPool
+
+    return DecoderPool(children)
 
 
 def active_model() -> ModelInfo:

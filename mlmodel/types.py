@@ -60,6 +60,9 @@ class DicomFacts:
     series_instance_uid: str = ""
     sop_instance_uid: str = ""
     study_date: str = ""
+    manufacturer: str = ""
+    device_model: str = ""
+    burned_in_annotation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

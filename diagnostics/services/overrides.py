@@ -17,7 +17,7 @@ def override_refusal(*, case: Case, radiologist: User, reason: str) -> GateOverr
     it was set aside before.
     """
     code = case.refusal_code
-    if code not in overridable_codes():
+    if code not in api.OVERRIDABLE:
         raise TransitionError(f"case {case.pk}: {code or case.state} cannot be set aside")
     try:
         with transaction.atomic():
@@ -30,14 +30,9 @@ def override_refusal(*, case: Case, radiologist: User, reason: str) -> GateOverr
 
 def may_be_overridden(*, case: Case) -> bool:
     """Whether the refusal that the case ended in can be set aside by a radiologist."""
-    if case.state != Case.State.REFUSED or case.refusal_code not in overridable_codes():
+    if case.state != Case.State.REFUSED or case.refusal_code not in api.OVERRIDABLE:
         return False
     return all(override.code != case.refusal_code for override in case.overrides.all())
-
-
-def overridable_codes() -> frozenset[str]:
-    """The refusals that a radiologist may set aside."""
-    return getattr(api, "OVERRIDABLE", frozenset())
 
 
 def _queue_again(case: Case, code: str) -> None:

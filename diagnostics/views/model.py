@@ -85,7 +85,8 @@ def _context(documents: api.ModelDocuments) -> dict[str, Any]:
         "subgroup_measures": [row[1] for row in measures.HEADLINE if row[0] in measures.OF_SUBGROUPS],
         "found": measures.out_of_hundred(report, "sensitivity"),
         "false_alarms": measures.out_of_hundred(report, "specificity", missed=True),
-        "figures": [(name, figures[name], CAPTIONS[name]) for name in documents.figures],
+        # Those that the card itself shows are not shown twice
+        "figures": [(name, url, CAPTIONS[name]) for name, url in figures.items() if f"({name})" not in documents.card],
         "card": render_card(documents.card, figures) if documents.card else "",
         "runs": documents.runs,
         "training": metadata.get("training", {}),

@@ -18,6 +18,7 @@ PATIENT_NAME, PATIENT_ID, PATIENT_BIRTH_DATE, PATIENT_SEX, PATIENT_AGE = (
     0x0010_0040,
     0x0010_1010,
 )
+MANUFACTURER, DEVICE_MODEL, BURNED_IN_ANNOTATION = 0x0008_0070, 0x0008_1090, 0x0028_0301
 BODY_PART, VIEW_POSITION = 0x0018_0015, 0x0018_5101
 STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, PHOTOMETRIC_INTERPRETATION = 0x0020_000D, 0x0020_000E, 0x0028_0004
 FACT_TAGS = frozenset(
@@ -25,6 +26,7 @@ FACT_TAGS = frozenset(
         *(SPECIFIC_CHARACTER_SET, SOP_INSTANCE_UID, STUDY_DATE, ACCESSION_NUMBER, MODALITY),
         *(PATIENT_NAME, PATIENT_ID, PATIENT_BIRTH_DATE, PATIENT_SEX, PATIENT_AGE, BODY_PART, VIEW_POSITION),
         *(STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, PHOTOMETRIC_INTERPRETATION),
+        *(MANUFACTURER, DEVICE_MODEL, BURNED_IN_ANNOTATION),
     }
 )
 
@@ -110,6 +112,9 @@ def read_facts(values: Values, transfer_syntax: str) -> DicomFacts:
         series_instance_uid=values.uid(SERIES_INSTANCE_UID),
         sop_instance_uid=values.uid(SOP_INSTANCE_UID),
         study_date=study.isoformat() if study else "",
+        manufacturer=values.text(MANUFACTURER, ID_LENGTH),
+        device_model=values.text(DEVICE_MODEL, ID_LENGTH),
+        burned_in_annotation=values.code(BURNED_IN_ANNOTATION),
     )
 
 
