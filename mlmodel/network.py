@@ -17,7 +17,8 @@ MAX_INPUT_SIZE = 1024
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """What the builder needs. `blocks` and `widths` have one entry per stage; `head` is `linear` (pooling, then one Dense) or
-    `reference` (pooling, then twice Dense 256 with L2 0.001, batch norm, ReLU and dropout, then one Dense)."""
+    `reference` (pooling, then twice Dense 256 with L2 0.001, batch norm, ReLU and dropout, then one Dense). `towers` counts
+    such ResNets side by side, whose last maps the head reads together: with a linear head, the mean of an ensemble's logits."""
 
     input_size: int = 224
     blocks: tuple[int, ...] = (2, 2, 2)
@@ -27,6 +28,7 @@ class NetworkConfig:
     head: Literal["linear", "reference"] = "linear"
     head_width: int = 256
     dropout: float = 0.3
+    towers: int = 1
 
     def __post_init__(self) -> None:
         if len(self.blocks) != len(self.widths) or not self.blocks:
@@ -68,24 +70,34 @@ def build_network(config: NetworkConfig, *, dtype: str = "float32") -> keras.Mod
     return keras.Model(film, builder.head(builder.features(film)), name="pneumonia_resnet")
 
 
+def tower_prefix(index: int) -> str:
+    """What the names of a tower's layers begin with; the first one's are those of a network that has no other."""
+    return "" if index == 0 else f"tower{index + 1}_"
+
+
 class _Builder:
     def __init__(self, config: NetworkConfig, dtype: str) -> None:
         self.config, self.dtype = config, dtype
 
     def features(self, film: keras.KerasTensor) -> keras.KerasTensor:
-        """(batch, size, size, 1) → (batch, size / stride, size / stride, channels)."""
+        """(batch, size, size, 1) → (batch, size / stride, size / stride, channels of all towers)."""
         x = keras.layers.Rescaling(
             1 / (255 * GREY_DEVIATION), offset=-GREY_MEAN / GREY_DEVIATION, dtype=self.dtype, name="scale"
         )(film)
-        x = self._relu(self._conv(x, self.config.widths[0], 7, 2, "conv1"), "conv1_relu")
+        towers = [self._tower(x, tower_prefix(index)) for index in range(self.config.towers)]
+        whole = keras.layers.Concatenate(dtype=self.dtype, name="towers")(towers) if len(towers) > 1 else towers[0]
+        return keras.layers.Activation("linear", dtype="float32", name=FEATURE_MAP)(whole)
+
+    def _tower(self, x: keras.KerasTensor, prefix: str) -> keras.KerasTensor:
+        x = self._relu(self._conv(x, self.config.widths[0], 7, 2, f"{prefix}conv1"), f"{prefix}conv1_relu")
         # ReLU leaves nothing below zero, so that padding with zeros equals padding with -inf
-        x = keras.layers.ZeroPadding2D(1, dtype=self.dtype, name="pool1_pad")(x)
-        x = keras.layers.MaxPooling2D(3, 2, dtype=self.dtype, name="pool1")(x)
+        x = keras.layers.ZeroPadding2D(1, dtype=self.dtype, name=f"{prefix}pool1_pad")(x)
+        x = keras.layers.MaxPooling2D(3, 2, dtype=self.dtype, name=f"{prefix}pool1")(x)
         block = self._basic if self.config.block == "basic" else self._bottleneck
         for stage, (count, width) in enumerate(zip(self.config.blocks, self.config.widths, strict=True), start=1):
             for index in range(count):
-                x = block(x, width, 2 if stage > 1 and index == 0 else 1, f"layer{stage}_{index}")
-        return keras.layers.Activation("linear", dtype="float32", name=FEATURE_MAP)(x)
+                x = block(x, width, 2 if stage > 1 and index == 0 else 1, f"{prefix}layer{stage}_{index}")
+        return x
 
     def head(self, features: keras.KerasTensor) -> keras.KerasTensor:
         config = self.config

@@ -76,11 +76,12 @@ def build_serving_model(network: keras.Model) -> keras.Model:
 
 
 def stage_ends(network: keras.Model) -> list[keras.layers.Layer]:
-    """The last layer of each stage of the ResNet, in order. Raises `ValueError` for a network that has no stages."""
-    ends: dict[int, tuple[int, keras.layers.Layer]] = {}
+    """The last layer of each stage of the ResNet, in order; of several towers, one after the other. Raises `ValueError` for a
+    network that has no stages."""
+    ends: dict[tuple[int, int], tuple[int, keras.layers.Layer]] = {}
     for layer in network.layers:
-        if match := re.fullmatch(r"layer(\d+)_(\d+)_out", layer.name):
-            stage, block = int(match[1]), int(match[2])
+        if match := re.fullmatch(r"(?:tower(\d+)_)?layer(\d+)_(\d+)_out", layer.name):
+            stage, block = (int(match[1] or 1), int(match[2])), int(match[3])
             ends[stage] = max(ends.get(stage, (block, layer)), (block, layer), key=lambda end: end[0])
     if not ends:
         raise ValueError(f"A network to serve has stages named layer<stage>_<block>_out. Received: {network.name}")

@@ -56,13 +56,16 @@ class Command(BaseCommand):
         return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        from mlmodel.registry import locate_version
         from mlmodel.training.dataset import DataError, find_films
 
         if options["bootstrap"] < 1:
             raise CommandError(f"--bootstrap is at least 1. Received: {options['bootstrap']}")
         try:
-            # Before a version is loaded, which takes longer than a wrong path deserves
+            # Before a version is loaded, which takes longer than a wrong path or name deserves
             find_films(options["data"])
+            for version in filter(None, (options["model_version"], options["compare"])):
+                locate_version(version)
             report = self._evaluate(options)
         except (DataError, ModelError, ValueError) as error:
             raise CommandError(str(error)) from error

@@ -13,6 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from mlmodel.api import Finding, ModelError, Outcome, load
+from mlmodel.codes import describe_flag
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".dcm"})
 BATCH_SIZE = 8
@@ -74,7 +75,8 @@ class Command(BaseCommand):
             table.add_column(column, justify="right" if column in {"Probability", "Threshold"} else "left", overflow="fold")
         for row in rows:
             if row["outcome"] == "finding":
-                table.add_row(row["file"], ON_SCREEN[row["label"]], f"{row['probability']:.1%}", f"{row['threshold']:.1%}")
+                result = "\n".join([ON_SCREEN[row["label"]], *(f"{code}: {describe_flag(code)}" for code in row["flags"])])
+                table.add_row(row["file"], result, f"{row['probability']:.1%}", f"{row['threshold']:.1%}")
             else:
                 table.add_row(row["file"], f"{row['code']}: {row['message']}", "", "")
         Console(file=cast("IO[str]", self.stdout), width=None if self.stdout.isatty() else 160).print(table)
@@ -98,11 +100,13 @@ def _read_batch(predictor: Any, files: Sequence[Path], heatmaps: Path | None) ->
 
 def _describe(path: Path, outcome: Outcome | None, version: str, milliseconds: float) -> dict[str, Any]:
     row = dict.fromkeys(("code", "message", "probability", "label", "threshold"))
+    row |= {"heat_in_lung": None, "flags": []}
     row |= {"file": str(path), "model_version": version, "milliseconds": round(milliseconds, 2)}
     if outcome is None:
         return {**row, "outcome": "error", "code": "NOT_OPENED", "message": "The file cannot be opened."}
     if isinstance(outcome, Finding):
-        finding = {"probability": outcome.probability, "label": outcome.label, "threshold": outcome.threshold}
+        finding: dict[str, Any] = {"probability": outcome.probability, "label": outcome.label, "threshold": outcome.threshold}
+        finding |= {"heat_in_lung": outcome.heat_in_lung, "flags": list(outcome.flags)}
         return {**row, "outcome": "finding", **finding}
     return {**row, "outcome": "refusal", "code": outcome.code, "message": outcome.message}
 

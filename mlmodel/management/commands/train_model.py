@@ -1,6 +1,5 @@
 """Train a candidate version from labelled films."""
 
-import json
 from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from mlmodel.management.judging import add_judging_arguments, read_judging_options, report_candidate
+
 if TYPE_CHECKING:
-    from mlmodel.training.judging import JudgingOptions
     from mlmodel.training.options import RunOptions
 
 STOPPED = 3  # exit code
@@ -41,26 +41,7 @@ class Command(BaseCommand):
         parser.add_argument("--learning-rate", type=float, help="the schedule's peak")
         parser.add_argument("--seed", type=int)
         parser.add_argument("--precision", choices=["float32", "mixed_bfloat16", "mixed_float16"])
-        parser.add_argument("--sensitivity", type=float, help="that the operating point is chosen for")
-        parser.add_argument(
-            "--operating-point",
-            choices=["sensitivity", "cost", "youden", "accuracy"],
-            default="sensitivity",
-            help="rule of the threshold (default: sensitivity)",
-        )
-        parser.add_argument("--cost-ratio", type=float, default=1.0, help="for cost: of a missed pneumonia, in false alarms")
-        parser.add_argument(
-            "--prevalence", type=float, help="share of pneumonia where the version will work (default: as in the films)"
-        )
-        parser.add_argument("--split", type=Path, metavar="CSV", help="split.csv of an earlier version, whose parts are kept")
-        parser.add_argument("--source", default="", help="where films and labels come from, where the manifest does not say")
-        parser.add_argument("--licence", default="", help="of the films, where the manifest does not say")
-        parser.add_argument(
-            "--outliers", type=Path, metavar="DIR", help="films that are not to be read, such as adults', for the gate to know"
-        )
-        parser.add_argument(
-            "--test-objects", type=Path, metavar="DIR", help="drawn films that the gate is to let pass, such as the demo's"
-        )
+        add_judging_arguments(parser)
         parser.add_argument("--resume", action="store_true", help="go on from the checkpoint that a stopped run left")
         parser.add_argument("--checkpoint-every", type=float, default=60.0, metavar="SECONDS", help="(default: 60)")
         parser.add_argument(
@@ -81,7 +62,7 @@ class Command(BaseCommand):
             metrics = self._train(options)
         except BackendError as error:
             raise CommandError(str(error)) from error
-        self._report(options, metrics)
+        report_candidate(self.stdout, options, metrics)
 
     def _train(self, options: dict[str, Any]) -> dict[str, Any]:
         from mlmodel.training.dataset import DataError
@@ -93,7 +74,7 @@ class Command(BaseCommand):
         given = {name: options[name] for name in OVERRIDES if options[name] is not None}
         try:
             recipe, run = replace(read_recipe(options["config"]), **given), self._run_options(options)
-            judging = self._judging_options(options, recipe.sensitivity)
+            judging = read_judging_options(options, recipe.sensitivity)
             with Progress(quiet=options["quiet"]) as progress:
                 return train_candidate(
                     data=options["data"], out=options["out"], recipe=recipe, options=run, progress=progress, judging=judging
@@ -107,15 +88,6 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"The artifact could not be written: {error}. --resume tries again.") from error
 
-    def _judging_options(self, options: dict[str, Any], sensitivity: float) -> "JudgingOptions":
-        from mlmodel.training.judging import JudgingOptions
-
-        rule = {"rule": options["operating_point"], "sensitivity": sensitivity, "cost_ratio": options["cost_ratio"]}
-        origin = {"source": options["source"], "licence": options["licence"]}
-        return JudgingOptions(
-            options["split"], rule, options["prevalence"], origin, options["outliers"], options["test_objects"]
-        )
-
     def _run_options(self, options: dict[str, Any]) -> "RunOptions":
         from mlmodel.training.options import RunOptions
 
@@ -127,20 +99,3 @@ class Command(BaseCommand):
             devices=options["devices"],
             checkpoint_seconds=options["checkpoint_every"],
         )
-
-    def _report(self, options: dict[str, Any], metrics: dict[str, Any]) -> None:
-        if options["register"]:
-            from mlmodel.registry import register_version
-
-            register_version(options["out"])
-        if options["json"]:
-            self.stdout.write(json.dumps({"version": options["out"].name, "metrics": metrics}))
-            return
-        for part, values in metrics.items():
-            named = {name: measure["value"] for name, measure in values.items() if isinstance(measure, dict)}
-            self.stdout.write(
-                f"{part}: {values['n']} films of {values['patients']} patients, AUC {named['auc']:.4f}, at threshold "
-                f"{values['threshold']:.3f} sensitivity {named['sensitivity']:.3f}, specificity {named['specificity']:.3f}, "
-                f"accuracy {named['accuracy']:.3f}"
-            )
-        self.stdout.write(f"Written to {options['out']}")

@@ -1,0 +1,71 @@
+"""How a candidate is to be judged: what the commands that make one have in common."""
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import OutputWrapper
+
+if TYPE_CHECKING:
+    from mlmodel.training.judging import JudgingOptions
+
+
+def add_judging_arguments(parser: ArgumentParser) -> None:
+    """Operating point, prevalence, split, origin of the films, and what the gate learns from."""
+    parser.add_argument("--sensitivity", type=float, help="that the operating point is chosen for")
+    parser.add_argument(
+        "--operating-point",
+        choices=["sensitivity", "cost", "youden", "accuracy"],
+        default="sensitivity",
+        help="rule of the threshold (default: sensitivity)",
+    )
+    parser.add_argument("--cost-ratio", type=float, default=1.0, help="for cost: of a missed pneumonia, in false alarms")
+    parser.add_argument(
+        "--prevalence", type=float, help="share of pneumonia where the version will work (default: as in the films)"
+    )
+    parser.add_argument("--split", type=Path, metavar="CSV", help="split.csv of an earlier version, whose parts are kept")
+    parser.add_argument("--source", default="", help="where films and labels come from, where the manifest does not say")
+    parser.add_argument("--licence", default="", help="of the films, where the manifest does not say")
+    parser.add_argument(
+        "--outliers", type=Path, metavar="DIR", help="films that are not to be read, such as adults', for the gate to know"
+    )
+    parser.add_argument(
+        "--test-objects", type=Path, metavar="DIR", help="drawn films that the gate is to let pass, such as the demo's"
+    )
+
+
+def read_judging_options(options: dict[str, Any], sensitivity: float) -> "JudgingOptions":
+    """What the arguments say. Raises `ValueError` for what cannot be."""
+    from mlmodel.training.judging import JudgingOptions
+
+    rule = {"rule": options["operating_point"], "sensitivity": sensitivity, "cost_ratio": options["cost_ratio"]}
+    origin = {"source": options["source"], "licence": options["licence"]}
+    return JudgingOptions(options["split"], rule, options["prevalence"], origin, options["outliers"], options["test_objects"])
+
+
+def report_candidate(stdout: OutputWrapper, options: dict[str, Any], metrics: dict[str, Any]) -> None:
+    """Register the candidate `options["out"]` where that was asked for, and say how good it is."""
+    if options["register"]:
+        from mlmodel.registry import register_version
+
+        register_version(options["out"])
+    if options["json"]:
+        stdout.write(json.dumps({"version": options["out"].name, "metrics": metrics}))
+        return
+    for line in describe_metrics(metrics):
+        stdout.write(line)
+    stdout.write(f"Written to {options['out']}")
+
+
+def describe_metrics(metrics: dict[str, Any]) -> list[str]:
+    """A line per part of the data, for people."""
+    lines = []
+    for part, values in metrics.items():
+        named = {name: measure["value"] for name, measure in values.items() if isinstance(measure, dict)}
+        lines.append(
+            f"{part}: {values['n']} films of {values['patients']} patients, AUC {named['auc']:.4f}, at threshold "
+            f"{values['threshold']:.3f} sensitivity {named['sensitivity']:.3f}, specificity {named['specificity']:.3f}, "
+            f"accuracy {named['accuracy']:.3f}"
+        )
+    return lines
