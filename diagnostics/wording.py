@@ -42,6 +42,8 @@ ADVICE = {
     "LATERAL_VIEW": f"Upload the frontal film of the study, if there is one. {READ_WITHOUT}",
     "AGE_OUT_OF_RANGE": READ_WITHOUT,
     "NOT_CHEST_XRAY": "Check that the right file was uploaded.",
+    "INVERTED": "Export the film from the PACS as it is usually shown, bones bright, then upload it as a new file.",
+    "ROTATED": "Turn the film upright in the viewer, export it again, then upload it as a new file.",
     "OUT_OF_DISTRIBUTION": READ_WITHOUT,
     "STORAGE": "Ask your radiology admin to repeat the analysis, or upload the film again.",
     "WORKER_LOST": "Ask your radiology admin to repeat the analysis. Until then, read the film without the model.",

@@ -39,6 +39,11 @@ OVERRIDABLE = frozenset(
 )
 
 
+def describe_flag(code: str) -> str:
+    """The sentence for a code that a finding is marked with: a warning, or a refusal that a radiologist has set aside."""
+    return FLAGS.get(code) or f"Set aside by a radiologist: {MESSAGES[code]}"
+
+
 def rejection(code: str) -> RejectedImageError:
     """The error to raise for a code."""
     return RejectedImageError(code, MESSAGES[code])

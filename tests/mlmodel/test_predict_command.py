@@ -17,6 +17,7 @@ from tests.mlmodel.films import draw_uint8, png
 pytestmark = pytest.mark.model
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = {"file", "outcome", "code", "probability", "label", "threshold", "model_version", "milliseconds"}
+MARKS = {"flags", "heat_in_lung"}
 
 
 @pytest.fixture
@@ -46,7 +47,10 @@ def rows(text: str) -> list[dict[str, Any]]:
 
 def test_json_has_one_line_per_film_of_a_folder(folder: Path) -> None:
     finding, refusal = rows(predict(str(folder), "--json"))
-    assert set(finding) >= FIELDS
+    assert set(finding) >= FIELDS | MARKS
+    assert set(refusal) >= FIELDS | MARKS
+    assert (refusal["flags"], refusal["heat_in_lung"]) == ([], None)
+    assert (finding["heat_in_lung"] is None) == (finding["label"] == "NORMAL")
     assert (Path(finding["file"]).name, finding["outcome"], finding["model_version"]) == ("a.png", "finding", "7.0.0")
     assert finding["label"] == ("PNEUMONIA" if finding["probability"] >= finding["threshold"] else "NORMAL")
     assert (Path(refusal["file"]).name, refusal["outcome"], refusal["code"]) == ("b.jpeg", "refusal", "UNSUPPORTED_FORMAT")

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from pytest_django import Settings
 
 from mlmodel.artifact import METADATA
+from mlmodel.gate.judge import Verdict
 from mlmodel.predictor import Predictor, load_predictor
 from mlmodel.types import (
     ArtifactCorruptError,
@@ -67,7 +69,9 @@ def test_decoding_and_inference_may_be_done_apart(predictor: Predictor) -> None:
     assert decoded[1] == Refusal("UNSUPPORTED_FORMAT", "This is not a JPEG, PNG or DICOM file, whatever its name says.")
     whole = predictor.predict([png(draw_uint8(1))], display=False)[0]
     assert isinstance(whole, Finding)
-    assert predictor.infer([decoded[0]])[0].probability == pytest.approx(whole.probability, abs=1e-6)
+    apart = predictor.infer([decoded[0]])[0]
+    assert isinstance(apart, Finding)
+    assert apart.probability == pytest.approx(whole.probability, abs=1e-6)
 
 
 def test_no_film_gives_no_outcome(predictor: Predictor) -> None:
@@ -136,3 +140,67 @@ def test_a_worker_imports_no_tensorflow_and_no_image_library_and_sends_nothing_h
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout.strip()) == (0, "[] None"), run.stderr
+
+
+class Suspicious:
+    """A gate in the place of the fitted one: the brightest film of a batch is refused, the others are marked."""
+
+    def judge(self, films: NDArray[np.uint8], features: NDArray[np.float32]) -> list[Verdict]:
+        assert features.shape == (len(films), 6 + 10)
+        worst = int(films.reshape(len(films), -1).mean(axis=1).argmax())
+        return [Verdict("OUT_OF_DISTRIBUTION" if index == worst else None, is_suspect=True) for index in range(len(films))]
+
+
+@pytest.fixture
+def suspicious(predictor: Predictor) -> Predictor:
+    predictor._gate = Suspicious()  # type: ignore[assignment]
+    return predictor
+
+
+def test_a_film_that_the_gate_refuses_harms_no_other_and_a_marked_one_carries_the_mark(suspicious: Predictor) -> None:
+    bright = np.clip(draw_uint8(1).astype(int) + 90, 0, 255).astype(np.uint8)
+    refused, read = suspicious.predict([png(bright), png(draw_uint8(1))])
+    assert refused == Refusal("OUT_OF_DISTRIBUTION", "The film is unlike those the model was trained on.")
+    assert isinstance(read, Finding)
+    assert read.flags == ("OUT_OF_DISTRIBUTION",)
+    assert read.display_png is not None
+
+
+def test_a_refusal_that_was_set_aside_is_passed_and_stays_with_the_finding(suspicious: Predictor) -> None:
+    aside = frozenset({"OUT_OF_DISTRIBUTION", "TOO_SMALL"})
+    film = suspicious.decode([png(draw_uint8(1))], [aside])[0]
+    assert isinstance(film, DecodedFilm)
+    assert film.overridden == {"OUT_OF_DISTRIBUTION"}  # what allows no override is not taken over
+    finding = suspicious.infer([film])[0]
+    assert isinstance(finding, Finding)
+    assert finding.flags == ("OUT_OF_DISTRIBUTION",)
+
+
+def test_an_override_is_of_one_film_and_one_code(suspicious: Predictor) -> None:
+    images = [dicom(draw_12_bits(), ViewPosition="LL")] * 2 + [png(np.zeros((200, 200), np.uint8))]
+    overridden = [frozenset({"LATERAL_VIEW"}), frozenset({"NOT_CHEST_XRAY"}), frozenset()]
+    found = [getattr(film, "code", "decoded") for film in suspicious.decode(images, overridden)]
+    assert found == ["decoded", "LATERAL_VIEW", "NOT_CHEST_XRAY"]
+
+
+def test_heat_is_measured_in_the_lungs_of_positive_films_alone_and_little_of_it_is_marked(predictor: Predictor) -> None:
+    decoded = predictor.decode([png(draw_uint8(1))])
+    for threshold, is_positive in ((0.0, True), (1.1, False)):
+        predictor.info = replace(predictor.info, threshold=threshold)
+        predictor._metadata["heatmap"]["least_in_lung"] = 1.01
+        finding = predictor.infer([film for film in decoded if isinstance(film, DecodedFilm)])[0]
+        assert isinstance(finding, Finding)
+        assert (finding.heat_in_lung is not None) == is_positive
+        assert finding.flags == (("HEAT_OUTSIDE_LUNGS",) if is_positive else ())
+        assert finding.heat_in_lung is None or 0 <= finding.heat_in_lung <= 1
+
+
+def test_a_graph_without_features_serves_without_the_learned_gate(predictor: Predictor) -> None:
+    before = Path(__file__).resolve().parents[2] / "mlmodel" / "artifacts" / "1.0.0"
+    if not before.is_dir():
+        pytest.skip("the version that was made before there was a gate is not shipped any more")
+    old = load_predictor("1.0.0")
+    try:
+        assert isinstance(old.predict([png(draw_uint8(1))], display=False)[0], Finding)
+    finally:
+        old.close()
