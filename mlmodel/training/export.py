@@ -78,6 +78,9 @@ def _export_graph(network: keras.Model, folder: Path) -> Path:
     """The serving graph as OpenVINO IR, large constants as float16; returns the path of its XML."""
     openvino = import_openvino()
     raw = folder / "raw.xml"
-    build_serving_model(network).export(str(raw), format="openvino", verbose=False)
-    openvino.save_model(openvino.Core().read_model(raw), folder / GRAPH, compress_to_fp16=True)
+    try:
+        build_serving_model(network).export(str(raw), format="openvino", verbose=False)
+        openvino.save_model(openvino.Core().read_model(raw), folder / GRAPH, compress_to_fp16=True)
+    except RuntimeError as error:  # OpenVINO's word for a disk that is full, too
+        raise OSError(f"the serving graph: {str(error).strip().splitlines()[-1]}") from error
     return folder / GRAPH

@@ -26,7 +26,8 @@ def main(folder: Path, devices: str) -> None:
     from mlmodel.network import NetworkConfig
     from mlmodel.training.recipe import AugmentationConfig, Recipe
 
-    still = AugmentationConfig(**dict.fromkeys(AugmentationConfig.__dataclass_fields__, 0))
+    nothing: dict[str, Any] = dict.fromkeys(AugmentationConfig.__dataclass_fields__, 0)
+    still = AugmentationConfig(**nothing)
     network = NetworkConfig(input_size=SIZE, blocks=(1, 1), widths=(6, 8), norm="none", head="linear", dropout=0.0)
     recipe = Recipe(network=network, augmentation=still, epochs=2, batch_size=BATCH, precision="float32", learning_rate=1e-3)
     told = {"backend": backend, **learn(recipe, folder, devices), **pack_and_load(network, folder)}
