@@ -32,6 +32,7 @@ from mlmodel.types import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mlmodel.decoder_pool import DecoderPool as DecoderPool  # noqa: PLC0414 - for annotations elsewhere
     from mlmodel.predictor import Predictor as Predictor  # noqa: PLC0414 - for annotations elsewhere
@@ -67,14 +68,17 @@ __all__ = [
     "active_model",
     "active_version",
     "claim_shadow_films",
+    "find_labelled_films",
     "inspect",
     "load",
+    "locate_artifact",
     "open_decoders",
     "open_shadow_run",
     "read_documents",
     "read_figure",
     "record_shadow_readings",
     "refusal",
+    "register_artifact",
     "registered_versions",
     "service_periods",
     "versions_in_service",
@@ -99,6 +103,33 @@ def load(version: str | None = None) -> "Predictor":
     from mlmodel.predictor import load_predictor
 
     return load_predictor(version)
+
+
+def locate_artifact(version: str | None = None) -> "Path":
+    """Where a version lies, by default the one in service. Raises `ArtifactMissingError`."""
+    from mlmodel.registry import locate_version
+
+    return locate_version(version).path
+
+
+def register_artifact(directory: "Path") -> None:
+    """Enter a trained version as a candidate; one that is entered already stays as it is. Raises as `load` does."""
+    from mlmodel.registry import register_version
+
+    register_version(directory)
+
+
+def find_labelled_films(data: "Path") -> list[tuple[str, str, str]]:
+    """(file below `data`, label, patient) of each film of a folder or manifest that can be trained on; loads numpy.
+
+    Raises `ModelError` with one line that names what is wrong.
+    """
+    from mlmodel.training.dataset import DataError, find_films
+
+    try:
+        return [(film.file, film.label, film.patient) for film in find_films(data)]
+    except DataError as error:
+        raise ModelError(str(error)) from error
 
 
 def open_decoders(children: int) -> "DecoderPool":
