@@ -29,6 +29,7 @@ LABELS = {
 }
 
 UPLOAD_ANEW = "Export the film again from the PACS or scan it again, then upload it as a new file."
+REPEAT = "Have it analysed again. Until then, read the film without the model."
 READ_WITHOUT = "Read the film as usual, without the model."
 FLAGS = {
     "OUT_OF_DISTRIBUTION": "Unlike the films the model was trained on: read with caution.",
@@ -45,10 +46,10 @@ ADVICE = {
     "INVERTED": "Export the film from the PACS as it is usually shown, bones bright, then upload it as a new file.",
     "ROTATED": "Turn the film upright in the viewer, export it again, then upload it as a new file.",
     "OUT_OF_DISTRIBUTION": READ_WITHOUT,
-    "STORAGE": "Ask your radiology admin to repeat the analysis, or upload the film again.",
-    "WORKER_LOST": "Ask your radiology admin to repeat the analysis. Until then, read the film without the model.",
-    "INTERNAL": "Ask your radiology admin to repeat the analysis. Until then, read the film without the model.",
-    "CANCELLED": "Upload the film again if it should be analysed after all.",
+    "STORAGE": REPEAT,
+    "WORKER_LOST": REPEAT,
+    "INTERNAL": REPEAT,
+    "CANCELLED": "Have it analysed again if it should be read after all.",
 }
 
 

@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.tokens import create_api_token, revoke_api_token
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError
-from diagnostics.models import Case
+from diagnostics.models import Case, GateOverride
 from diagnostics.services.reviews import record_review
 from tests.corpus import ODD_NAMES, OK, REFUSED_AT_READING, Specimen, build_corpus
 from tests.diagnostics.cases import make_case, make_prediction
@@ -211,3 +211,21 @@ def test_an_operator_neither_uploads_nor_reads(operator: User, doctor: User, fil
 def test_the_description_lists_the_contract(client: Client) -> None:
     paths = json.loads(client.get("/api/v1/openapi.json").content)["paths"]
     assert set(paths) == {"/api/v1/cases", "/api/v1/cases/{case_id}"}
+
+
+def test_flags_heat_and_overrides_are_told(program: Program, doctor: User, radiologist: User) -> None:
+    case = make_case(doctor, state="done")
+    make_prediction(case, flags=["OUT_OF_DISTRIBUTION"], heat_in_lung=0.7)
+    GateOverride.objects.create(case=case, code="OUT_OF_DISTRIBUTION", reason="Seen well enough.", decided_by=radiologist)
+    answer = program.get(case.pk).json()
+    assert answer["flags"] == answer["prediction"]["flags"] == ["OUT_OF_DISTRIBUTION"]
+    assert answer["prediction"]["heat_in_lung"] == 0.7
+    (override,) = answer["overrides"]
+    assert (override["code"], override["reason"]) == ("OUT_OF_DISTRIBUTION", "Seen well enough.")
+    assert override["decided_by"] == str(radiologist)
+
+
+def test_while_a_film_waits_to_be_read_again_its_earlier_result_is_not_its_result(program: Program, doctor: User) -> None:
+    case = make_case(doctor, state="queued")
+    make_prediction(case)
+    assert program.get(case.pk).json()["prediction"] is None
