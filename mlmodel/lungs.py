@@ -26,7 +26,8 @@ MARGIN = 0.12  # of the box, around it: what the lungs are compared with
 ROWS = (0.0, 0.06, 0.2, 0.5, 0.8, 1.0)
 OUTER = (0.3, 0.52, 0.74, 0.9, 0.98, 1.0)
 INNER = (0.28, 0.14, 0.12, 0.14, 0.18, 0.18)
-DOME = ((0.0, 0.9), (0.45, 0.84), (0.8, 0.92), (1.0, 1.0))  # across, and how far down the lung reaches there
+COLUMNS = (0.0, 0.45, 0.8, 1.0)
+DOME = (0.9, 0.84, 0.92, 1.0)  # how far down the lung reaches there
 
 
 class Box(NamedTuple):
@@ -78,7 +79,7 @@ def draw_field(box: Box, size: int, *, grow: float = 0.0) -> NDArray[np.float32]
     down = ((points - box.y) / box.height + 0.5)[:, None]
     sideways, upward = grow / (box.width / 2), grow / box.height
     inside = (across <= np.interp(down, ROWS, OUTER) + sideways) & (across >= np.interp(down, ROWS, INNER) - sideways)
-    floor = np.interp(across, *zip(*DOME, strict=True))
+    floor = np.interp(across, COLUMNS, DOME)
     return np.asarray(inside & (down >= -upward) & (down <= floor + upward), np.float32)
 
 

@@ -274,7 +274,7 @@ def _box(size: int, x: float, y: float, wide: float, high: float) -> Plane:
 
 
 def _discs(size: int, discs: Sequence[tuple[float, float, float]]) -> Plane:
-    return np.maximum.reduce([_ellipse(size, x, y, radius, radius) for x, y, radius in discs])
+    return np.asarray(np.maximum.reduce([_ellipse(size, x, y, radius, radius) for x, y, radius in discs]), np.float32)
 
 
 def _capsules(size: int, lines: Sequence[tuple[Point, Point]], width: float) -> Plane:

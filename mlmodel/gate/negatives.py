@@ -179,10 +179,10 @@ def _vary(film: Film, generator: np.random.Generator) -> Film:
     if generator.random() < 0.3:
         small = int(size * generator.uniform(0.6, 0.95))
         picture = picture.resize((small, small), Image.Resampling.BILINEAR).resize((size, size), Image.Resampling.BICUBIC)
-    grey = np.asarray(picture, np.float32)
+    grey = np.asarray(picture, np.float64)
     if generator.random() < 0.6:
         grey = (grey - 128) * generator.uniform(0.85, 1.15) + 128
-        grey = 255 * np.clip(grey / 255 * generator.uniform(0.85, 1.15), 0, 1) ** generator.uniform(0.85, 1.18)
+        grey = np.clip(grey / 255 * generator.uniform(0.85, 1.15), 0, 1) ** generator.uniform(0.85, 1.18) * 255
     if generator.random() < 0.5:
         grey = grey[:, ::-1]
     return _through_jpeg(np.clip(grey, 0, 255).astype(np.uint8), int(generator.integers(60, 95)))

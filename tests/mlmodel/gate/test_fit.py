@@ -149,7 +149,7 @@ def test_a_film_between_the_two_limits_is_marked(gate: Gate) -> None:
 def test_an_empty_part_is_an_error() -> None:
     nothing = np.zeros((0, SIZE, SIZE), np.uint8)
     with pytest.raises(ValueError, match="calibrate"):
-        fit_gate(features_of=features_of, train=chest_films(4), calibrate=nothing, test=(nothing, np.zeros((0, 4))))
+        fit_gate(features_of=features_of, train=chest_films(4), calibrate=nothing, test=(nothing, np.zeros((0, 4), np.float32)))
 
 
 def test_an_artifact_without_a_gate_has_none(artifact: Path) -> None:
