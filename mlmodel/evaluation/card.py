@@ -177,11 +177,12 @@ def _calibration(report: Mapping[str, Any], metadata: Mapping[str, Any]) -> Line
     ]
     table = _table(("Method", "Negative log-likelihood", "Brier score", ""), rows) if rows else [text.NOT_COMPARED]
     prevalence = fitted.get("prevalence")
+    fitted_where = text.CALIBRATION if fitted.get("method", "none") != "none" else text.UNCALIBRATED
     assumed = f"The probability assumes that {prevalence:.1%} of the films show pneumonia." if prevalence else ""
     return [
         "## Calibration and operating point [28, 29]",
         "",
-        f"Method: {text.METHODS.get(fitted.get('method'), fitted.get('method', text.NOT_STATED))}. {text.CALIBRATION}",
+        f"Method: {text.METHODS.get(fitted.get('method'), fitted.get('method', text.NOT_STATED))}. {fitted_where}",
         "",
         *table,
         "",

@@ -38,6 +38,7 @@ SELECTION = (
     "the weights of the epoch with the highest AUC on the validation part were kept. The test part had no say in any choice."
 )
 CALIBRATION = "It was fitted on patients that neither training nor the choice of the epoch had seen."
+UNCALIBRATED = "The stated probability is what training left, and may be too sure of itself."
 NOT_COMPARED = "Methods of calibration were not compared for this version."
 PREVALENCE = "Where pneumonia is rarer the true share is lower than the stated one, and where it is more common, higher."
 METHODS = {
