@@ -286,7 +286,7 @@ def _capsules(size: int, lines: Sequence[tuple[Point, Point]], width: float) -> 
         for x, y in ends:
             radius = width * size / 2
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-    return np.asarray(picture, np.float32) / 255
+    return np.asarray(picture, np.float32) / np.float32(255)
 
 
 def _towards(start: Point, end: Point, step: float) -> Point:
