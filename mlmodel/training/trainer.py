@@ -81,7 +81,7 @@ class Trainer:
         self.weights = weigh_classes(train.truth) if recipe.class_weights else np.ones(2, np.float32)
         self.history: list[dict[str, float]] = []
         self.epoch, self.step, self.best, self.loss_sum = 0, 0, -1.0, 0.0
-        self._is_stopped, self._saved_at = False, time.monotonic()
+        self._is_stopped, self._save_at = False, time.monotonic() + options.checkpoint_seconds
 
     def start_from(self, pretrained: Pretrained) -> int:
         """Copy what fits; returns how many convolutions. Raises `ValueError` where they do not fit."""
@@ -192,11 +192,11 @@ class Trainer:
         if self._is_stopped:
             self._save()
             raise StoppedError
-        if always or time.monotonic() - self._saved_at >= self.options.checkpoint_seconds:
+        if always or time.monotonic() >= self._save_at:
             try:
                 self._save()
             except OSError as error:
-                self._saved_at = time.monotonic()
+                self._save_at = time.monotonic() + self.options.checkpoint_seconds
                 self.progress.say(f"The checkpoint could not be written: {error.strerror or error}")
 
     def _save(self) -> None:
@@ -208,9 +208,13 @@ class Trainer:
             "loss_sum": self.loss_sum,
             "history": self.history,
         }
+        started = time.monotonic()
         groups = {name: self._values(variables) for name, variables in self._variables().items()}
         save_checkpoint(self.checkpoint, state, {**groups, "best": self.best_weights})
-        self._saved_at = time.monotonic()
+        took = time.monotonic() - started  # at most a tenth of the time goes into checkpoints, however slow the disk
+        self._save_at = time.monotonic() + max(
+            self.options.checkpoint_seconds, 10 * took if self.options.checkpoint_seconds else 0
+        )
 
     def _restore(self) -> None:
         state, groups = read_checkpoint(self.checkpoint)
