@@ -7,6 +7,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from diagnostics import queue
+from diagnostics.models import Worker
 from diagnostics.services import heartbeat
 
 
@@ -33,6 +34,33 @@ def test_a_part_that_is_down_makes_503(client: Client, db: None, part: str) -> N
         answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["parts"][part] != "ok"
+
+
+def test_a_worker_that_goes_on_with_the_old_version_is_degraded_and_ready(client: Client, db: None) -> None:
+    heartbeat.start_worker(name="w:1", model_version="1.0.0", engine="x")
+    heartbeat.describe_model(name="w:1", model_version="1.0.0", engine="x", model_error="2.0.0 is corrupt")
+    with mock.patch.object(queue, "ping", return_value=True):
+        answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["ready"]) == (200, True)
+    assert answer.json()["parts"]["model"] == "degraded: 2.0.0 is corrupt, still serving 1.0.0"
+
+
+def test_a_worker_that_could_not_start_leaves_the_reason(client: Client, db: None) -> None:
+    for _ in range(3):  # a supervisor starts it again and again
+        heartbeat.record_failed_start(host="host", model_error="2.0.0 is corrupt")
+    with mock.patch.object(queue, "ping", return_value=True):
+        answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["parts"] | {"storage": "ok"} == {
+        "database": "ok",
+        "storage": "ok",
+        "redis": "ok",
+        "worker": "no worker",
+        "model": "degraded: 2.0.0 is corrupt",
+    }
+    assert Worker.objects.count() == 1
+    heartbeat.start_worker(name="w:1", model_version="1.0.0", engine="x")
+    assert client.get("/readyz").json()["parts"]["model"] == "ok"
 
 
 def test_metrics_are_for_loopback_alone_without_a_token(client: Client, db: None) -> None:

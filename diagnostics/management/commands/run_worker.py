@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from diagnostics import worker
-from mlmodel.api import ModelError
+from mlmodel.api import ArtifactCorruptError, ArtifactIncompatibleError, ArtifactMissingError, ModelError
 
 
 class Command(BaseCommand):
@@ -16,7 +16,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **_options: Any) -> None:
         try:
             worker.run()
+        except (ArtifactMissingError, ArtifactCorruptError, ArtifactIncompatibleError) as error:
+            raise CommandError(f"The active model cannot be served: {error} rollback_model goes back.") from error
         except ModelError as error:
-            raise CommandError(
-                f"The active model cannot be served: {error} rollback_model goes back."
-            ) from error
+            raise CommandError(f"The worker cannot start: {error}") from error
