@@ -65,14 +65,14 @@ def history(out: Path) -> list[dict[str, float]]:
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_end(data: Path, tmp_path: Path) -> None:
     whole, killed = start(data, tmp_path / "1.0.0"), start(data, tmp_path / "1.0.1", "--checkpoint-every", "0")
     checkpoint = tmp_path / ".1.0.1-checkpoint.npz"
-    until = time.monotonic() + 300
+    until = time.monotonic() + 900
     while time.monotonic() < until and killed.poll() is None and not is_in_second_epoch(checkpoint):
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "1.0.1").exists()
-    assert whole.wait(300) == 0
-    assert start(data, tmp_path / "1.0.1", "--resume").wait(300) == 0
+    assert whole.wait(900) == 0
+    assert start(data, tmp_path / "1.0.1", "--resume").wait(900) == 0
     assert not checkpoint.exists()
     pairs = zip(history(tmp_path / "1.0.0"), history(tmp_path / "1.0.1"), strict=True)
     for one, other in pairs:
@@ -91,18 +91,15 @@ def is_in_second_epoch(checkpoint: Path) -> bool:
 def version(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("versions") / "1.0.0"
     run = start(data, out, "--epochs", "1")
-    assert run.wait(300) == 0, run.communicate()
+    assert run.wait(900) == 0, run.communicate()
     return out
 
 
-@pytest.mark.parametrize("largest_file", [4, 24])
-def test_a_full_disk_is_one_line_and_leaves_what_was_there(
-    data: Path, version: Path, tmp_path: Path, largest_file: int
-) -> None:
-    """Of 4 KiB, not even the split can be written; of 24, the pictures cannot."""
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(data: Path, version: Path, tmp_path: Path) -> None:
+    """Of 24 KiB, neither the serving graph nor the pictures can be written."""
     shutil.copytree(version, tmp_path / "1.0.0")
-    run = start(data, tmp_path / "1.0.1", "--epochs", "1", largest_file=largest_file)
-    _, said = run.communicate(timeout=300)
+    run = start(data, tmp_path / "1.0.1", "--epochs", "1", largest_file=24)
+    _, said = run.communicate(timeout=900)
     assert (run.returncode, said.count("\n")) == (1, 1), said
     assert "could not be written" in said
     verify_artifact(tmp_path / "1.0.0")
@@ -111,14 +108,14 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(
 
 def test_bad_input_is_one_line_without_banners(data: Path, tmp_path: Path) -> None:
     run = start(data, tmp_path / "1.0.0", "--data", str(tmp_path / "none"))
-    said = run.communicate(timeout=300)
+    said = run.communicate(timeout=900)
     assert (run.returncode, said) == (1, ("", f"CommandError: {tmp_path / 'none'} is neither a folder nor a manifest.\n"))
 
 
 def test_a_back_end_that_is_not_there_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "abacus")
     run = start(data, tmp_path / "1.0.0")
-    _, said = run.communicate(timeout=300)
+    _, said = run.communicate(timeout=900)
     assert (run.returncode, said.count("\n")) == (1, 1), said
     assert "'abacus' cannot be loaded" in said
 
@@ -128,7 +125,7 @@ def test_a_version_is_gone_on_from_with_films_decoded_before(data: Path, version
         run = start(
             data, tmp_path / name, "--epochs", "1", "--weights", str(version), "--cache", str(tmp_path / "cache"), "--resume"
         )
-        assert run.wait(300) == 0, run.communicate()
+        assert run.wait(900) == 0, run.communicate()
     first, second = (read_metadata(tmp_path / name)["training"] for name in ("1.0.1", "1.0.2"))
     assert first["started_from"] == "1.0.0"
     assert first["history"] == second["history"]
@@ -138,7 +135,7 @@ def test_a_version_is_gone_on_from_with_films_decoded_before(data: Path, version
 
 def run_with_weights(data: Path, out: Path, given: str) -> tuple[int, Any]:
     run = start(data, out, "--weights", given)
-    _, said = run.communicate(timeout=300)
+    _, said = run.communicate(timeout=900)
     return run.returncode, said
 
 
