@@ -95,14 +95,15 @@ def inspect(image: ImageBytes) -> ImageInfo:
     return inspect_headers(image)
 
 
-def load(version: str | None = None) -> "Predictor":
-    """The version (by default the active one) ready to read films: engine compiled, decoding children started.
+def load(version: str | None = None, *, beside: "Predictor | None" = None) -> "Predictor":
+    """The version (by default the active one) ready to read films: engine compiled, decoding children started with the first
+    film, or shared with the predictor `beside` which it is loaded.
 
     Raises `ArtifactMissingError`, `ArtifactCorruptError` or `ArtifactIncompatibleError`.
     """
     from mlmodel.predictor import load_predictor
 
-    return load_predictor(version)
+    return load_predictor(version, beside=beside)
 
 
 def locate_artifact(version: str | None = None) -> "Path":

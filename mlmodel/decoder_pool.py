@@ -32,9 +32,16 @@ class DecoderPool:
             raise ValueError(f"A pool has at least one child. Received: {size}")
         self.size, self._timeout, self._command = size, timeout, command
         self._closed = False
+        self._holders, self._holders_lock = 1, threading.Lock()
         self._places: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(size):
             self._places.put(None)
+
+    def share(self) -> "DecoderPool":
+        """The same pool for one more holder; it ends with the last one's `close`."""
+        with self._holders_lock:
+            self._holders += 1
+        return self
 
     def start(self) -> None:
         """Start every child now. Raises `DecoderUnavailableError`."""
@@ -64,7 +71,11 @@ class DecoderPool:
         return DisplayPicture(png, **facts)
 
     def close(self) -> None:
-        """End every child; those at work are ended when their film is done or out of time."""
+        """End every child, for the last holder; those at work are ended when their film is done or out of time."""
+        with self._holders_lock:
+            self._holders -= 1
+            if self._holders > 0:
+                return
         self._closed = True
         for child in [self._places.get() for _ in range(self.size)]:
             if child:

@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,18 @@ class Predictor:
             return list(self._threads.map(self._with_display, outcomes, images))
         return outcomes
 
+    def read(self, images: Iterable[ImageBytes], *, batch_size: int, heatmaps: bool = False) -> Iterator[list[Outcome]]:
+        """Many files, in order, a batch at a time: while one batch is in the engine the next is being decoded. Without
+        `heatmaps` none is drawn and `heatmap_png` is empty. Raises as `predict` does."""
+        ahead: list[Future[DecodedFilm | Refusal]] = []
+        for batch in _batches(images, batch_size):
+            begun = [self._threads.submit(self._decode_one, image, frozenset()) for image in batch]
+            if ahead:
+                yield self._finish(ahead, heatmaps)
+            ahead = begun
+        if ahead:
+            yield self._finish(ahead, heatmaps)
+
     def decode(
         self, images: Sequence[ImageBytes], overridden: Sequence[frozenset[str]] | None = None
     ) -> list[DecodedFilm | Refusal]:
@@ -64,9 +77,9 @@ class Predictor:
         radiologist has set aside. Raises `DecoderUnavailableError`."""
         return list(self._threads.map(self._decode_one, images, overridden or [frozenset()] * len(images)))
 
-    def infer(self, films: Sequence[DecodedFilm]) -> list[Outcome]:
+    def infer(self, films: Sequence[DecodedFilm], *, heatmaps: bool = True) -> list[Outcome]:
         """One forward pass for all of them: a finding each, whose `display_png` is None, or the gate's refusal. The caller
-        chooses the size of the batch."""
+        chooses the size of the batch. Without `heatmaps` none is drawn."""
         if not films:
             return []
         started = time.perf_counter()
@@ -76,7 +89,7 @@ class Predictor:
         verdicts = self._judge(batch, outputs)
         share = (time.perf_counter() - started) * 1000 / len(films)
         return [
-            self._decide(film, verdict, float(logit), activation, share)
+            self._decide(film, verdict, float(logit), activation, share, heatmaps)
             for film, verdict, logit, activation in zip(films, verdicts, outputs.logits, outputs.activations, strict=True)
         ]
 
@@ -91,8 +104,12 @@ class Predictor:
         for size in (1, 8):
             self._engine.run(np.zeros((size, height, width, 1), np.uint8))
 
+    def share_decoders(self) -> DecoderPool:
+        """The children, for one more predictor; its `close` gives them back."""
+        return self._decoders.share()
+
     def close(self) -> None:
-        """End the children."""
+        """End the children, unless another predictor shares them."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._decoders.close()
 
@@ -113,15 +130,23 @@ class Predictor:
             return refusal(error.code)
         return replace(outcome, display_png=png)
 
+    def _finish(self, decoding: list[Future[DecodedFilm | Refusal]], heatmaps: bool) -> list[Outcome]:
+        decoded = [future.result() for future in decoding]
+        films = [film for film in decoded if isinstance(film, DecodedFilm)]
+        found = iter(self.infer(films, heatmaps=heatmaps))
+        return [film if isinstance(film, Refusal) else next(found) for film in decoded]
+
     def _judge(self, films: NDArray[np.uint8], outputs: Outputs) -> list[Verdict]:
         if self._gate is None or outputs.features is None:
             return [Verdict(None, is_suspect=False)] * len(films)
         return self._gate.judge(films, outputs.features)
 
-    def _decide(self, film: DecodedFilm, verdict: Verdict, logit: float, activation: Any, infer_milliseconds: float) -> Outcome:
+    def _decide(
+        self, film: DecodedFilm, verdict: Verdict, logit: float, activation: Any, infer_milliseconds: float, heatmap: bool
+    ) -> Outcome:
         if verdict.code and verdict.code not in film.overridden:
             return refusal(verdict.code)
-        finding = self._find(film, logit, activation, infer_milliseconds)
+        finding = self._find(film, logit, activation, infer_milliseconds, heatmap)
         flags = set(film.overridden)
         if verdict.is_suspect:
             flags.add("OUT_OF_DISTRIBUTION")
@@ -129,28 +154,30 @@ class Predictor:
             flags.add("HEAT_OUTSIDE_LUNGS")
         return replace(finding, flags=tuple(sorted(flags)))
 
-    def _find(self, film: DecodedFilm, logit: float, activation: Any, infer_milliseconds: float) -> Finding:
+    def _find(self, film: DecodedFilm, logit: float, activation: Any, infer_milliseconds: float, heatmap: bool) -> Finding:
         probability = calibrate(logit, self.info.calibration)
         is_pneumonia = probability >= self.info.threshold
         started = time.perf_counter()
         in_lung = share_in_lung(film.model_input, activation) if is_pneumonia else None
-        heatmap = draw_heatmap(activation, scale=float(self._metadata["heatmap"]["scale"]))
+        picture = draw_heatmap(activation, scale=float(self._metadata["heatmap"]["scale"])) if heatmap else b""
         drawn = (time.perf_counter() - started) * 1000
         return Finding(
             probability=probability,
             label="PNEUMONIA" if is_pneumonia else "NORMAL",
             threshold=self.info.threshold,
             model_version=self.info.version,
-            heatmap_png=heatmap,
+            heatmap_png=picture,
             display_png=None,
             timings=Timings(film.decode_milliseconds, infer_milliseconds, drawn),
             heat_in_lung=in_lung,
         )
 
 
-def load_predictor(version: str | None = None) -> Predictor:
+def load_predictor(version: str | None = None, *, beside: Predictor | None = None) -> Predictor:
     """Verify the version's artifact, compile its graph, make room for its children (they start with the first film).
 
+    A version that is loaded `beside` another shares its children, which end with the last of the two: they are started already,
+    and know no version.
     Engine, threads and number of children come from Django's settings where they are configured. Raises `ArtifactMissingError`,
     `ArtifactCorruptError` or `ArtifactIncompatibleError`.
     """
@@ -163,7 +190,14 @@ def load_predictor(version: str | None = None) -> Predictor:
     calibrate(0.0, info.calibration)
     engine = load_engine(location.path, metadata, engine=_setting("MODEL_ENGINE", "auto"), threads=_setting("MODEL_THREADS", 0))
     gate = load_gate(location.path, metadata)
-    return Predictor(info, metadata, engine, DecoderPool(_setting("WORKER_DECODERS", 2)), gate)
+    decoders = beside.share_decoders() if beside else DecoderPool(_setting("WORKER_DECODERS", 2))
+    return Predictor(info, metadata, engine, decoders, gate)
+
+
+def _batches(images: Iterable[ImageBytes], size: int) -> Iterator[list[ImageBytes]]:
+    remaining = iter(images)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 def _setting(name: str, default: Any) -> Any:

@@ -125,7 +125,7 @@ class Serving:
             return None
         words = "cannot be loaded"
         try:
-            return Held(_load_warm(version))
+            return Held(_load_warm(version, beside=self._active.predictor))
         except api.ModelError as error:
             words, cause = TROUBLES.get(type(error), words), str(error)
         except Exception as error:  # noqa: BLE001 - whatever a tensor library raises: the worker goes on with what it has
@@ -157,8 +157,9 @@ def say_trouble(version: str, error: api.ModelError) -> str:
     return f"{version} {TROUBLES.get(type(error), 'cannot be loaded')}"
 
 
-def _load_warm(version: str) -> "Predictor":
-    predictor = api.load(version)
+def _load_warm(version: str, *, beside: "Predictor") -> "Predictor":
+    """The decoding children are shared: new ones, ranked below everything else, would take long to start on a busy machine."""
+    predictor = api.load(version, beside=beside)
     if predictor.info.version != version:
         predictor.close()
         raise api.ArtifactCorruptError(f"The artifact of {version} holds {predictor.info.version}.")

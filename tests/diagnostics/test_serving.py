@@ -198,7 +198,7 @@ def test_no_case_is_lost_and_none_is_read_twice_while_the_version_changes_back_a
 ) -> None:
     made = []
 
-    def next_version(version: str) -> VersionStub:
+    def next_version(version: str, **_: Any) -> VersionStub:
         made.append(VersionStub(version))
         return made[-1]
 
@@ -219,7 +219,7 @@ def test_no_case_is_lost_and_none_is_read_twice_while_the_version_changes_back_a
 def test_the_old_version_reads_while_the_new_one_loads(running: Pipeline, registry: Registry, doctor: User) -> None:
     loading, go_on = threading.Event(), threading.Event()
 
-    def load_slowly(version: str) -> VersionStub:
+    def load_slowly(version: str, **_: Any) -> VersionStub:
         loading.set()
         go_on.wait(20)
         return VersionStub(version)
@@ -237,7 +237,7 @@ def test_the_old_version_reads_while_the_new_one_loads(running: Pipeline, regist
 def test_a_worker_stopped_in_the_middle_of_a_switch_leaves_no_case_behind(
     running: Pipeline, registry: Registry, doctor: User
 ) -> None:
-    with mock.patch.object(api, "load", side_effect=lambda version: threading.Event().wait(0.5) or VersionStub(version)):
+    with mock.patch.object(api, "load", side_effect=lambda version, **_: threading.Event().wait(0.5) or VersionStub(version)):
         for n in range(20):
             stored(doctor, bytes([n]))
         registry.wanted = InService("2.0.0")

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -58,9 +58,10 @@ def test_one_real_network_takes_the_place_of_another(twin: Path, settings: Setti
     register_named("9.9.0")
     ModelVersion.objects.update(state="active")
     serving.look()
-    held = serving.take()
+    held = cast("Any", serving.take())
     new = _read(held.predictor, film_jpeg)
     held.give_back()
+    assert set(held.predictor._decoders.process_ids()) == set(children)
     serving.stop()
     assert (old.model_version, new.model_version) == (before, "9.9.0")
     assert abs(new.probability - 0.5) < abs(old.probability - 0.5)

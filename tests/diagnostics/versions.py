@@ -46,7 +46,8 @@ class Registry:
     def versions_in_service(self) -> InService:
         return self.wanted
 
-    def load(self, version: str) -> VersionStub:
+    def load(self, version: str, *, beside: Any) -> VersionStub:
+        assert beside.closed == 0
         self.loads.append(version)
         found = self.versions[version]
         if isinstance(found, Exception):

@@ -221,3 +221,15 @@ def test_a_child_imports_neither_django_nor_a_tensor_library() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+def test_a_shared_pool_ends_with_its_last_holder() -> None:
+    pool = DecoderPool(1)
+    pool.start()
+    (child,) = pool.process_ids()
+    other = pool.share()
+    pool.close()
+    assert read(other, jpeg(draw_uint8())).model_input.shape == (64, 64)
+    assert other.process_ids() == [child]
+    other.close()
+    assert not psutil.pid_exists(child)
