@@ -14,6 +14,7 @@ from mlmodel.evaluation.calibrators import apply, fit_best
 from mlmodel.evaluation.operating_point import choose_operating_point
 from mlmodel.evaluation.readings import Reading
 from mlmodel.evaluation.report import build_report
+from mlmodel.evaluation.robustness import measure_robustness
 from mlmodel.evaluation.subgroups import traits_of
 from mlmodel.gate.fit import fit_gate
 from mlmodel.gate.folders import read_folder
@@ -88,6 +89,7 @@ def judge(
         "operating_point": {**point, "chosen_on": "calibrate"},
         "heatmap": judge_heat(prepared.part("calibrate"), outputs["calibrate"].activations, found),
         "gate": gate,
+        "robustness": _judge_robustness(network, prepared, calibration, readings, point["threshold"], seed),
         "metrics": {"test": {**counts, **{name: report[name] for name in HEADLINE}}},
         "data": prepared.describe(),
     }
@@ -103,6 +105,25 @@ def judge_heat(part: Examples, activations: NDArray[np.float32], found: NDArray[
         "scale": float(np.median(activations.max(axis=(1, 2))[sick])),
         "least_in_lung": choose_least_share(part.films[chosen, :, :, 0], activations[chosen]),
     }
+
+
+def _judge_robustness(
+    network: keras.Model,
+    prepared: Prepared,
+    calibration: dict[str, Any],
+    readings: Sequence[Reading],
+    threshold: float,
+    seed: int,
+) -> dict[str, dict[str, float | None]]:
+    said = np.array([one.probability for one in readings], np.float64)
+    return measure_robustness(
+        lambda films: apply(calibration, serve(network, films).logits),
+        prepared.part("test").films,
+        said,
+        [one.patient for one in readings],
+        threshold=threshold,
+        seed=seed,
+    )
 
 
 def _fit_gate(

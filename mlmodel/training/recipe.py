@@ -45,6 +45,7 @@ class Recipe:
     weight_decay: float = 0.02
     label_smoothing: float = 0.0
     mixup: float = 0.0
+    recrop: float = 0.0
     averaging: float = 0.99
     class_weights: bool = True
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "mixed_bfloat16"
@@ -62,6 +63,7 @@ class Recipe:
             "averaging and label_smoothing are in [0, 1)": 0 <= self.averaging < 1 and 0 <= self.label_smoothing < 1,
             "decay_rate and sensitivity are in (0, 1]": 0 < self.decay_rate <= 1 and 0 < self.sensitivity <= 1,
             "weight_decay and mixup are in [0, 10)": 0 <= self.weight_decay < 10 and 0 <= self.mixup < 10,
+            "recrop is 0 or in (0.1, 1)": self.recrop == 0 or 0.1 < self.recrop < 1,
             "seed is in [0, 2^32)": 0 <= self.seed < 2**32,
         }
         for rule, is_kept in limits.items():

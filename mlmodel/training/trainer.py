@@ -25,6 +25,7 @@ from mlmodel.training.dataset import DataError
 from mlmodel.training.distribution import spread_over
 from mlmodel.training.mixing import mix_pairs
 from mlmodel.training.options import RunOptions
+from mlmodel.training.outline import recrop_films
 from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe
 
@@ -79,6 +80,9 @@ class Trainer:
         self.used = len(train.truth) - len(train.truth) % recipe.batch_size % self.devices.count
         self.steps = math.ceil(self.used / recipe.batch_size)
         self.weights = weigh_classes(train.truth) if recipe.class_weights else np.ones(2, np.float32)
+        self.recropped = (
+            recrop_films(train.films, train.truth, limit=recipe.recrop, seed=recipe.seed) if recipe.recrop else None
+        )
         self.history: list[dict[str, float]] = []
         self.epoch, self.step, self.best, self.loss_sum = 0, 0, -1.0, 0.0
         self._is_stopped, self._save_at = False, time.monotonic() + options.checkpoint_seconds
@@ -147,8 +151,11 @@ class Trainer:
     def _run_batch(self, picked: NDArray[np.int64]) -> dict[str, float]:
         films, truth = self.train.films[picked], self.train.truth[picked]
         weights = self.weights[truth.astype(int)]
+        generator = np.random.default_rng([self.recipe.seed, self.epoch, self.step])
+        if self.recropped is not None:
+            is_copy = generator.random(len(picked)) < 0.5
+            films = np.where(is_copy[:, None, None, None], self.recropped[picked], films)
         if self.recipe.mixup:
-            generator = np.random.default_rng([self.recipe.seed, self.epoch, self.step])
             films, truth, weights = mix_pairs(films, truth, weights, strength=self.recipe.mixup, generator=generator)
         logs = self.devices.train_on_batch(self.model, films, truth[:, None], weights)
         if not math.isfinite(logs["loss"]):
