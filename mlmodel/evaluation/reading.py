@@ -1,7 +1,8 @@
 """Run a version over labelled films, as `predict` does: same decoding, same gate, same engine."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from mlmodel.training.progress import Progress
 from mlmodel.training.splits import check_labels
 
 if TYPE_CHECKING:
-    from mlmodel.api import Predictor
+    from mlmodel.api import Outcome, Predictor
 
 BATCH_SIZE = 16
 
@@ -25,10 +26,12 @@ def read_films(predictor: "Predictor", data: Path, progress: Progress) -> list[R
     Raises `DataError` where there are no films of both classes, labels contradict, or not one film can be read.
     """
     films, extras = find_films(data), read_extras(data)
-    batches = [films[start : start + BATCH_SIZE] for start in range(0, len(films), BATCH_SIZE)]
-    readings: list[Reading] = []
-    for batch in progress.track(batches, "Reading films"):
-        readings += _read_batch(predictor, batch, extras)
+    hashes: list[str] = []
+    outcomes = chain.from_iterable(predictor.read(_open_films(films, hashes), batch_size=BATCH_SIZE))
+    readings = [
+        _describe(film, hashes[index], next(outcomes), extras)
+        for index, film in enumerate(progress.track(films, "Reading films"))
+    ]
     check_labels([(str(film.path), one.sha256, one.label) for film, one in zip(films, readings, strict=True) if one.sha256])
     if all(one.probability is None for one in readings):
         codes = sorted({one.code for one in readings})
@@ -36,27 +39,24 @@ def read_films(predictor: "Predictor", data: Path, progress: Progress) -> list[R
     return readings
 
 
-def _read_batch(predictor: "Predictor", films: Sequence[LabelledFilm], extras: dict[str, dict[str, str]]) -> list[Reading]:
-    contents = [_read_file(film.path) for film in films]
-    outcomes = iter(predictor.predict([content for content in contents if content is not None], display=False))
-    readings = []
-    for film, content in zip(films, contents, strict=True):
-        traits = traits_of(film.path.name, extras.get(film.file))
-        if content is None:
-            readings.append(Reading(film.file, "", film.patient, film.label, "error", "NOT_OPENED", traits=traits))
-            continue
-        outcome, digest = next(outcomes), sha256(content).hexdigest()
-        if isinstance(outcome, Finding):
-            said, called = outcome.probability, outcome.label
-            one = Reading(film.file, digest, film.patient, film.label, "finding", "", said, called, traits)
+def _open_films(films: Sequence[LabelledFilm], hashes: list[str]) -> Iterator[bytes]:
+    """The bytes of each, whose SHA-256 is added to `hashes`; an empty one for a film that cannot be opened."""
+    for film in films:
+        try:
+            content = film.path.read_bytes()
+        except OSError:
+            content = b""
+            hashes.append("")
         else:
-            one = Reading(film.file, digest, film.patient, film.label, "refusal", outcome.code, traits=traits)
-        readings.append(one)
-    return readings
+            hashes.append(sha256(content).hexdigest())
+        yield content
 
 
-def _read_file(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
+def _describe(film: LabelledFilm, digest: str, outcome: "Outcome", extras: dict[str, dict[str, str]]) -> Reading:
+    traits = traits_of(film.path.name, extras.get(film.file))
+    if not digest:
+        return Reading(film.file, "", film.patient, film.label, "error", "NOT_OPENED", traits=traits)
+    if isinstance(outcome, Finding):
+        said, called = outcome.probability, outcome.label
+        return Reading(film.file, digest, film.patient, film.label, "finding", "", said, called, traits)
+    return Reading(film.file, digest, film.patient, film.label, "refusal", outcome.code, traits=traits)

@@ -9,14 +9,14 @@ from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 
 from mlmodel.api import Finding, ModelError, Outcome, load
 from mlmodel.codes import describe_flag
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".dcm"})
-BATCH_SIZE = 8
+BATCH_SIZE = 16
 ON_SCREEN = {"PNEUMONIA": "Pneumonia detected", "NORMAL": "Pneumonia not detected"}
 
 
@@ -59,12 +59,13 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _read_all(self, predictor: Any, files: list[Path], options: dict[str, Any]) -> list[dict[str, Any]]:
-        rows = []
-        batches = [files[start : start + BATCH_SIZE] for start in range(0, len(files), BATCH_SIZE)]
-        quiet = options["json"] or len(batches) < 2
-        for batch in track(batches, "Reading films", console=Console(stderr=True), disable=quiet):
-            for row in _read_batch(predictor, batch, options["heatmap"]):
+        rows: list[dict[str, Any]] = []
+        bar = Progress(console=Console(stderr=True), disable=options["json"] or len(files) <= BATCH_SIZE)
+        with bar:
+            task = bar.add_task("Reading films", total=len(files))
+            for row in _read_files(predictor, files, options["heatmap"]):
                 rows.append(row)
+                bar.advance(task)
                 if options["json"]:
                     self.stdout.write(json.dumps(row))
         return rows
@@ -82,20 +83,30 @@ class Command(BaseCommand):
         Console(file=cast("IO[str]", self.stdout), width=None if self.stdout.isatty() else 160).print(table)
 
 
-def _read_batch(predictor: Any, files: Sequence[Path], heatmaps: Path | None) -> list[dict[str, Any]]:
+def _read_files(predictor: Any, files: Sequence[Path], heatmaps: Path | None) -> Iterator[dict[str, Any]]:
     """One row per file, in order; files that cannot be opened are errors, the others are read together."""
-    started = time.perf_counter()
-    contents = {path: _read_file(path) for path in files}
-    readable = [path for path, content in contents.items() if isinstance(content, bytes)]
-    outcomes = dict(zip(readable, predictor.predict([contents[path] for path in readable], display=False), strict=True))
-    share = (time.perf_counter() - started) * 1000 / len(files)
-    rows = []
+    unopened: set[Path] = set()
+    outcomes = predictor.read(_open_files(files, unopened), batch_size=BATCH_SIZE, heatmaps=heatmaps is not None)
+    remaining, started = iter(files), time.perf_counter()
+    for batch in outcomes:
+        finished = time.perf_counter()
+        share = (finished - started) * 1000 / len(batch)
+        for outcome in batch:
+            path = next(remaining)
+            if heatmaps and isinstance(outcome, Finding):
+                _write_heatmap(heatmaps / f"{path.name}.heatmap.png", outcome.heatmap_png)
+            yield _describe(path, None if path in unopened else outcome, predictor.info.version, share)
+        started = finished
+
+
+def _open_files(files: Sequence[Path], unopened: set[Path]) -> Iterator[bytes]:
+    """The bytes of each; of one that cannot be opened none, and its path is put into `unopened`."""
     for path in files:
-        outcome = outcomes.get(path)
-        if heatmaps and isinstance(outcome, Finding):
-            _write_heatmap(heatmaps / f"{path.name}.heatmap.png", outcome.heatmap_png)
-        rows.append(_describe(path, outcome, predictor.info.version, share))
-    return rows
+        try:
+            yield path.read_bytes()
+        except OSError:
+            unopened.add(path)
+            yield b""
 
 
 def _describe(path: Path, outcome: Outcome | None, version: str, milliseconds: float) -> dict[str, Any]:
@@ -117,13 +128,6 @@ def _expand(paths: Sequence[Path]) -> Iterator[Path]:
             yield from sorted(inner for inner in path.rglob("*") if inner.suffix.lower() in SUFFIXES and inner.is_file())
         else:
             yield path
-
-
-def _read_file(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
 
 
 def _make_folder(folder: Path) -> None:
