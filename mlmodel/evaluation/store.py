@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmodel.evaluation.card import write_card
 from mlmodel.evaluation.plots import draw_figures
 from mlmodel.evaluation.readings import Reading, write_predictions
+from mlmodel.types import ModelError
 
 if TYPE_CHECKING:
     from mlmodel.models import ModelVersion
@@ -48,14 +49,18 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
 
 
 def find_row(version: str) -> "ModelVersion | None":
-    """The registered version; None where there is no row, table or database."""
+    """The version's row, made now where it only lies on disk: an evaluation that came before the first activation would
+    otherwise be lost to it. None where there is no table or database."""
     from django.core.exceptions import ImproperlyConfigured
     from django.db import DatabaseError
 
-    from mlmodel.models import ModelVersion
+    from mlmodel.registry import register_named
 
     try:
-        return ModelVersion.objects.filter(version=version).first()
+        return register_named(version)
+    except (OSError, ModelError):
+        logger.warning("Version %s cannot be registered; the evaluation is not entered in the registry.", version)
+        return None
     except (DatabaseError, ImproperlyConfigured) as error:
         if "modelversion" not in str(error):
             logger.warning("The registry of models cannot be read; the evaluation is not entered in it.")
