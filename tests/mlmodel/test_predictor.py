@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -76,7 +77,39 @@ def test_decoding_and_inference_may_be_done_apart(predictor: Predictor) -> None:
     assert apart.probability == pytest.approx(whole.probability, abs=1e-6)
 
 
+def test_many_films_are_read_in_order_batch_by_batch(predictor: Predictor) -> None:
+    images = [png(draw_uint8(seed)) for seed in range(5)]
+    images.insert(2, b"GIF89a")
+    taken: list[int] = []
+
+    def hand_over() -> Iterator[bytes]:
+        for index, image in enumerate(images):
+            taken.append(index)
+            yield image
+
+    batches = predictor.read(hand_over(), batch_size=2)
+    first = next(batches)
+    assert taken == [0, 1, 2, 3]  # the second batch is being decoded while the first is in the engine
+    outcomes = [*first, *(outcome for batch in batches for outcome in batch)]
+    for outcome, whole in zip(outcomes, predictor.predict(images, display=False), strict=True):
+        if isinstance(whole, Refusal):
+            assert outcome == whole
+            continue
+        assert isinstance(outcome, Finding)
+        assert isinstance(whole, Finding)
+        assert outcome.probability == pytest.approx(whole.probability, abs=0.01)
+        assert outcome.heatmap_png == b""
+    assert isinstance(outcomes[2], Refusal)
+
+
+def test_heatmaps_of_many_films_are_drawn_where_they_are_asked_for(predictor: Predictor) -> None:
+    (finding,) = next(predictor.read([png(draw_uint8())], batch_size=4, heatmaps=True))
+    assert isinstance(finding, Finding)
+    assert Image.open(BytesIO(finding.heatmap_png)).mode == "RGBA"
+
+
 def test_no_film_gives_no_outcome(predictor: Predictor) -> None:
+    assert list(predictor.read([], batch_size=4)) == []
     assert predictor.predict([]) == []
     assert predictor.infer([]) == []
 
