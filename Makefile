@@ -47,6 +47,7 @@ audit: setup-dev ## known vulnerabilities of what is pinned; asks the advisory d
 
 bench: setup-dev packages ## benchmarks: a table, and JSON under build/
 	@python -m tests.bench
+	@python -m tests.bench.model
 	@python -m tests.bench.training_input
 
 lock: setup-dev ## pin the newest versions that requirements*.in allow
