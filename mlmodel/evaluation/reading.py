@@ -29,8 +29,8 @@ def read_films(predictor: "Predictor", data: Path, progress: Progress) -> list[R
     hashes: list[str] = []
     outcomes = chain.from_iterable(predictor.read(_open_films(films, hashes), batch_size=BATCH_SIZE))
     readings = [
-        _describe(film, hashes[index], next(outcomes), extras)
-        for index, film in enumerate(progress.track(films, "Reading films"))
+        _describe(film, hashes[index], outcome, extras)
+        for index, (film, outcome) in enumerate(zip(progress.track(films, "Reading films"), outcomes, strict=True))
     ]
     check_labels([(str(film.path), one.sha256, one.label) for film, one in zip(films, readings, strict=True) if one.sha256])
     if all(one.probability is None for one in readings):
