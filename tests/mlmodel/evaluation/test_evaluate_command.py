@@ -60,7 +60,16 @@ def test_the_json_has_every_measure_with_its_interval(data: Path) -> None:
     assert (report["model_version"], report["threshold"]) == ("7.0.0", 0.5)
     assert sum(map(sum, report["confusion"])) == 9
     assert set(report["subgroups"]) == {"Pneumonia, bacterial", "Pneumonia, viral"}
+
+
+def test_an_evaluation_registers_a_version_that_only_lies_on_disk_and_one_that_is_written_elsewhere_does_not(
+    data: Path, tmp_path: Path
+) -> None:
+    evaluate(data, "--out", str(tmp_path / "out"))
     assert not Evaluation.objects.exists()
+    report = evaluate(data)
+    kept = Evaluation.objects.get()
+    assert (kept.version_id, kept.data_sha256, kept.n) == ("7.0.0", report["data_sha256"], 9)
 
 
 def test_what_is_measured_is_what_predict_says(data: Path, tmp_path: Path) -> None:
