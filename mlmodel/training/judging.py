@@ -73,7 +73,9 @@ def judge(
 
     Raises `DataError` where a film for the gate cannot be read.
     """
-    outputs = {part: serve(network, prepared.part(part).films) for part in SERVED}
+    # Once: each graph that is built anew is traced anew, for longer than it then computes
+    serving = build_serving_model(network)
+    outputs = {part: serve(serving, prepared.part(part).films) for part in SERVED}
     truth, logits = prepared.part("calibrate").truth, outputs["calibrate"].logits
     calibration = fit_best(logits, truth, prepared.groups_of("calibrate"), prevalence=options.prevalence, seed=seed)
     rule = options.operating_point or {"rule": "sensitivity", "sensitivity": sensitivity}
@@ -82,14 +84,14 @@ def judge(
     report = build_report(readings, version=version, threshold=point["threshold"], seed=seed)
     report["training_overlap"] = {"test": len(readings)}
     found = apply(calibration, logits) >= point["threshold"]
-    gate, files = _fit_gate(network, prepared, outputs["test"], options, seed)
+    gate, files = _fit_gate(serving, prepared, outputs["test"], options, seed)
     counts = {name: report[name] for name in ("n", "patients", "threshold", "confusion")}
     facts = {
         "calibration": {**calibration, "fitted_on": "calibrate"},
         "operating_point": {**point, "chosen_on": "calibrate"},
         "heatmap": judge_heat(prepared.part("calibrate"), outputs["calibrate"].activations, found),
         "gate": gate,
-        "robustness": _judge_robustness(network, prepared, calibration, readings, point["threshold"], seed),
+        "robustness": _judge_robustness(serving, prepared, calibration, readings, point["threshold"], seed),
         "metrics": {"test": {**counts, **{name: report[name] for name in HEADLINE}}},
         "data": prepared.describe(),
     }
@@ -108,7 +110,7 @@ def judge_heat(part: Examples, activations: NDArray[np.float32], found: NDArray[
 
 
 def _judge_robustness(
-    network: keras.Model,
+    serving: keras.Model,
     prepared: Prepared,
     calibration: dict[str, Any],
     readings: Sequence[Reading],
@@ -117,7 +119,7 @@ def _judge_robustness(
 ) -> dict[str, dict[str, float | None]]:
     said = np.array([one.probability for one in readings], np.float64)
     return measure_robustness(
-        lambda films: apply(calibration, serve(network, films).logits),
+        lambda films: apply(calibration, serve(serving, films).logits),
         prepared.part("test").films,
         said,
         [one.patient for one in readings],
@@ -127,11 +129,11 @@ def _judge_robustness(
 
 
 def _fit_gate(
-    network: keras.Model, prepared: Prepared, tested: Outputs, options: JudgingOptions, seed: int
+    serving: keras.Model, prepared: Prepared, tested: Outputs, options: JudgingOptions, seed: int
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     films = prepared.part("test").films
     return fit_gate(
-        features_of=lambda planes: _features(serve(network, planes)),
+        features_of=lambda planes: _features(serve(serving, planes)),
         train=prepared.part("train").films,
         calibrate=prepared.part("calibrate").films,
         test=(films, _features(tested)),
@@ -146,9 +148,8 @@ def _features(outputs: Outputs) -> NDArray[np.float32]:
     return outputs.features
 
 
-def serve(network: keras.Model, films: NDArray[np.uint8], batch_size: int = 32) -> Outputs:
+def serve(serving: keras.Model, films: NDArray[np.uint8], batch_size: int = 32) -> Outputs:
     """Films (count, size, size, 1) → what the serving graph, flips and all, answers for each."""
-    serving = build_serving_model(network)
     batches: dict[str, list[NDArray[Any]]] = {"logit": [], "activation": [], "features": []}
     for start in range(0, len(films), batch_size):
         found = serving.predict_on_batch(films[start : start + batch_size])
