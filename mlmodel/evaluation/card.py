@@ -148,11 +148,15 @@ def _data(metadata: Mapping[str, Any]) -> Lines:
 def _network(metadata: Mapping[str, Any]) -> Lines:
     training, network = metadata.get("training", {}), metadata.get("network", {})
     recipe = training.get("recipe", {})
-    history = training.get("history", [])
+    members = [member["training"] for member in training.get("members", [])] or [training]
+    epochs = " and ".join(str(len(member["history"])) for member in members if member.get("history"))
+    started = " and ".join(sorted({str(member.get("started_from") or "random") for member in members}))
     rows = [("Input, pixels", " x ".join(str(side) for side in metadata.get("input_shape", ())))]
     rows += [(name, _plain(network[key])) for key, name in NETWORK if key in network]
     rows += [(name, _plain(recipe[key])) for key, name in RECIPE if key in recipe]
-    rows.append(("Weights at the start", str(training.get("started_from") or "random")))
+    rows.append(("Weights at the start", started))
+    if len(members) > 1:
+        rows.append(("Networks joined, their logits averaged", str(len(members))))
     libraries = ", ".join(f"{name} {version}" for name, version in sorted(metadata.get("libraries", {}).items()))
     return [
         "## Network and training [9, 22, 23, 24, 25, 26, 27]",
@@ -161,7 +165,7 @@ def _network(metadata: Mapping[str, Any]) -> Lines:
         "",
         *_table(("", ""), rows),
         "",
-        f"Trained for {len(history)} epochs; {text.SELECTION}" if history else text.SELECTION,
+        f"Trained for {epochs} epochs; {text.SELECTION}" if epochs else text.SELECTION,
         "",
         f"Preprocessing [9]: {_preprocessing(metadata.get('preprocessing', {}))}.",
         "",

@@ -94,11 +94,8 @@ def combine_candidates(
         "started_from": None,
         "members": [{name: metadata[name] for name in ("version", "training")} for metadata in described],
     }
-    histories = {
-        f"training-{number}.png": draw_history(metadata["training"]["history"])
-        for number, metadata in enumerate(described, start=1)
-    }
-    return _judge_and_write(network, recipe, prepared, out=out, training=training, judging=asked, files=histories)
+    curves = {CURVES: draw_history(*(metadata["training"]["history"] for metadata in described))}
+    return _judge_and_write(network, recipe, prepared, out=out, training=training, judging=asked, files=curves)
 
 
 def _judge_and_write(
