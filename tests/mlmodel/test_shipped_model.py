@@ -37,16 +37,14 @@ def predictor(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -
 
 
 def probabilities(predictor: Predictor, paths: list[Path]) -> NDArray[np.float64]:
-    found = []
-    for start in range(0, len(paths), 8):
-        outcomes = predictor.predict([path.read_bytes() for path in paths[start : start + 8]], display=False)
-        found += [outcome.probability for outcome in outcomes if isinstance(outcome, Finding)]
-    assert len(found) == len(paths)
-    return np.array(found)
+    """Of each film, NaN where it is refused."""
+    batches = predictor.read((path.read_bytes() for path in paths), batch_size=16)
+    outcomes = [outcome for batch in batches for outcome in batch]
+    return np.array([outcome.probability if isinstance(outcome, Finding) else np.nan for outcome in outcomes])
 
 
-def read_batch(paths: list[Path]) -> NDArray[np.uint8]:
-    return np.stack([prepare_film(read_film(path.read_bytes()).pixels.grey, 224) for path in paths])[..., None]
+def read_batch(paths: list[Path], size: int) -> NDArray[np.uint8]:
+    return np.stack([prepare_film(read_film(path.read_bytes()).pixels.grey, size) for path in paths])[..., None]
 
 
 @pytest.mark.django_db
@@ -79,7 +77,7 @@ def test_a_full_size_film_is_read_as_its_small_copy_is(predictor: Predictor) -> 
     small = [SMALL / path.relative_to(FULL) for path in full]
     one, other = probabilities(predictor, full), probabilities(predictor, small)
     truth = np.array(["PNEUMONIA" in path.parts for path in full])
-    assert (np.abs(one - other) <= 0.05).sum() >= 44
+    assert (np.abs(one - other) <= 0.05).sum() >= 46
     assert auc(truth, one) >= 0.98
 
 
@@ -87,7 +85,7 @@ def test_a_full_size_film_is_read_as_its_small_copy_is(predictor: Predictor) -> 
 def test_our_resampling_comes_close_to_that_of_the_training_films() -> None:
     errors = []
     for path in sorted(FULL.rglob("*.jpeg"))[::4]:
-        ours = read_batch([path])[0, ..., 0].astype(float)
+        ours = read_batch([path], 224)[0, ..., 0].astype(float)
         theirs = np.asarray(Image.open(SMALL / path.relative_to(FULL)).convert("L")).astype(float)
         errors.append(np.sqrt(np.mean((ours - theirs) ** 2)))
     assert np.mean(errors) < 3.5
@@ -95,8 +93,8 @@ def test_our_resampling_comes_close_to_that_of_the_training_films() -> None:
 
 @pytest.mark.shared_data
 def test_the_engines_agree_on_real_films() -> None:
-    films = read_batch(sorted(SMALL.rglob("*.jpeg"))[::130])
     metadata = read_metadata(shipped())
+    films = read_batch(sorted(SMALL.rglob("*.jpeg"))[::130], metadata["input_shape"][0])
 
     def run(engine: str, precision: str) -> NDArray[np.float64]:
         logits = load_engine(shipped(), metadata, engine=engine, precision=precision).run(films).logits
@@ -113,7 +111,9 @@ def test_it_does_on_the_patients_of_its_test_split_what_its_metadata_say(predict
     with (shipped() / "split.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["part"] == "test"]
     found = probabilities(predictor, [SMALL / row["file"] for row in rows])
-    truth = np.array([row["label"] == "PNEUMONIA" for row in rows])
+    is_read = np.isfinite(found)
+    assert is_read.mean() >= 0.99
+    truth, found = np.array([row["label"] == "PNEUMONIA" for row in rows])[is_read], found[is_read]
     said = predictor.info.metrics["test"]
     measured = measure_all(truth.astype(float), found, predictor.info.threshold)
     for name, tolerance in (("auc", 0.002), ("sensitivity", 0.01), ("specificity", 0.02)):
