@@ -263,8 +263,8 @@ def _refusals(report: Mapping[str, Any], metadata: Mapping[str, Any]) -> Lines:
         "",
         f"Refused here: {report['refused']} of {report['films']} films. Not opened: {report['errors']}.",
         "",
-        *(_table(("Code", "Films"), rows) if rows else []),
-        "" if rows else "No film was refused.",
+        *(_table(("Code", "Films"), rows) if rows else ["No film was refused."]),
+        "",
         *_table(
             ("If every film without an answer counts as wrong", "Value (95 % interval)"),
             [(name.capitalize(), _state(whole[name], share=True)) for name in ("accuracy", "sensitivity", "specificity")],
