@@ -26,7 +26,7 @@ def twin(tmp_path: Path, settings: Settings) -> Path:
     metadata = read_metadata(shipped)
     files: dict[str, bytes | Path] = {name: shipped / name for name in metadata.pop("files")}
     del metadata["format_version"]
-    changed = {**metadata, "version": "9.9.0", "calibration": {"method": "temperature", "temperature": 2.0}}
+    changed = {**metadata, "version": "9.9.0", "calibration": {"method": "temperature", "temperature": 1000.0}}
     settings.MODEL_DIR = tmp_path / "models"
     return write_artifact(settings.MODEL_DIR / "9.9.0", changed, files)
 
