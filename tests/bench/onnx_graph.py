@@ -133,10 +133,15 @@ def _add_convolution(graph: OnnxGraph, layer: Any, inputs: list[str]) -> str:
     return graph.add("Conv", [*inputs, *parts], layer.name, strides=list(layer.strides), pads=[around] * 4)
 
 
+def _add_concatenation(graph: OnnxGraph, layer: Any, inputs: list[str]) -> str:
+    return graph.add("Concat", inputs, layer.name, axis=1)
+
+
 SAME_EVERYWHERE = {"ReLU": "Relu", "Add": "Add", "Activation": "Identity", "Dropout": "Identity"}
 WITH_PARAMETERS = {
     "Rescaling": _add_rescaling,
     "ZeroPadding2D": _add_padding,
+    "Concatenate": _add_concatenation,
     "Conv2D": _add_convolution,
     "MaxPooling2D": _add_max_pool,
     "GlobalAveragePooling2D": _add_mean,
