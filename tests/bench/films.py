@@ -4,7 +4,7 @@ from tests.portal import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
 DRAWN = 48
-SMALL = 256
+SMALL = 96
 
 
 def load_films() -> tuple[str, list[tuple[str, bytes]]]:
