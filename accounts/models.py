@@ -1,4 +1,4 @@
-"""Hospitals, their users and the users' API tokens."""
+"""Hospitals, their users, the users' API tokens, and the record of who did and read what."""
 
 import uuid
 from typing import ClassVar
@@ -114,3 +114,101 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"token of {self.user}, expires {self.expires_at:%Y-%m-%d}"
+
+
+class AuditAction(models.TextChoices):
+    """What the log knows of; the values are written for ever and never renamed."""
+
+    LOGIN = "login", "Logged in"
+    LOGIN_FAILED = "login_failed", "Log-in failed"
+    LOGIN_LOCKED = "login_locked", "Log-in refused: too many failures"
+    LOGOUT = "logout", "Logged out"
+    PASSWORD_SET = "password_set", "Password set"
+    SECOND_FACTOR_ADDED = "second_factor_added", "Second factor added"
+    SECOND_FACTOR_REMOVED = "second_factor_removed", "Second factor removed"
+    SECOND_FACTOR_RENEWED = "second_factor_renewed", "Recovery codes made anew"
+    SESSIONS_ENDED = "sessions_ended", "Sessions ended"
+    TOKEN_CREATED = "token_created", "API token made"
+    TOKEN_REVOKED = "token_revoked", "API token revoked"
+    ACCESS_DENIED = "access_denied", "Access denied"
+    ACCESS_OPENED = "access_opened", "Emergency access opened"
+    ACCESS_CHANGED = "access_changed", "Role, hospital or access changed"
+
+    LIST_VIEWED = "list_viewed", "List of cases viewed"
+    PATIENT_VIEWED = "patient_viewed", "Patient viewed"
+    CASE_VIEWED = "case_viewed", "Case viewed"
+    IMAGE_READ = "image_read", "Image read"
+    DOWNLOADED = "downloaded", "Original downloaded"
+    UPLOADED = "uploaded", "Film uploaded"
+    REVIEWED = "reviewed", "Draft of a review saved"
+    SIGNED = "signed", "Review signed"
+    OVERRIDDEN = "overridden", "Refusal set aside"
+    REQUEUED = "requeued", "Queued for analysis again"
+    CANCELLED = "cancelled", "Analysis cancelled"
+    EXPORTED = "exported", "Exported"
+    FILM_PURGED = "film_purged", "Film removed after the retention time"
+
+    MODEL_CHANGED = "model_changed", "Model version changed"
+    ADMIN_CHANGED = "admin_changed", "Changed in administration"
+    LOG_VIEWED = "log_viewed", "Audit log viewed"
+
+
+class AuditOutcome(models.TextChoices):
+    SUCCESS = "success", "Success"
+    DENIED = "denied", "Denied"
+    FAILED = "failed", "Failed"
+
+
+class AuditEvent(models.Model):
+    """One entry of the audit log. Only `accounts.audit.record` writes it; triggers in the database refuse change and deletion.
+
+    The log holds identifiers and closed words, never a name, a tag or what somebody typed. `patient` and `object_id` are no
+    foreign keys: the entry outlives what it tells of. `digest` chains each entry to the one before it (`accounts.audit`).
+    """
+
+    sequence = models.BigIntegerField("number", primary_key=True)
+    at = models.DateTimeField("time")
+    action = models.CharField(max_length=24, choices=AuditAction)
+    outcome = models.CharField(max_length=8, choices=AuditOutcome, default=AuditOutcome.SUCCESS)
+    actor = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="audit_events")
+    role = models.CharField(max_length=20, blank=True, help_text="The actor's at that time.")
+    hospital = models.ForeignKey(Hospital, on_delete=models.PROTECT, null=True, blank=True, related_name="audit_events")
+    object_type = models.CharField("kind of object", max_length=40, blank=True)
+    object_id = models.CharField("object", max_length=64, blank=True)
+    patient = models.UUIDField("patient's key", null=True, blank=True)
+    address = models.GenericIPAddressField(null=True, blank=True)
+    request_id = models.CharField("request", max_length=64, blank=True)
+    details = models.JSONField(default=dict, blank=True)
+    digest = models.CharField(max_length=64, editable=False)
+
+    class Meta:
+        ordering = ["-sequence"]
+        indexes = [
+            models.Index(name="audit_by_patient", fields=["patient", "-sequence"], condition=Q(patient__isnull=False)),
+            models.Index(name="audit_by_actor", fields=["actor", "-sequence"]),
+            models.Index(name="audit_by_hospital", fields=["hospital", "-sequence"]),
+            models.Index(name="audit_by_object", fields=["object_id", "-sequence"]),
+            models.Index(name="audit_by_time", fields=["at"]),
+        ]
+        constraints = [
+            models.CheckConstraint(name="audit_action_is_known", condition=Q(action__in=AuditAction.values)),
+            models.CheckConstraint(name="audit_outcome_is_known", condition=Q(outcome__in=AuditOutcome.values)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sequence}: {self.get_action_display()}"
+
+
+class AuditHead(models.Model):
+    """The end of the chain: one row, locked by whoever appends, so that the log has one order and no gap."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    sequence = models.BigIntegerField(default=0)
+    digest = models.CharField(max_length=64, blank=True)
+    exported_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="audit_has_one_head", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"head at {self.sequence}"

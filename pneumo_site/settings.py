@@ -85,6 +85,10 @@ _embedded_key = partial(embedded_secret, VAR_DIR / "secret_key")
 SECRET_KEY = (read_secret("SECRET_KEY") or _embedded_key()) if EMBEDDED else require_secret("SECRET_KEY")
 # Pseudonyms of exported patients: another key than SECRET_KEY, whose rotation would part a patient from earlier exports
 PSEUDONYM_KEY = read_secret("PSEUDONYM_KEY") or (embedded_secret(VAR_DIR / "pseudonym_key") if EMBEDDED else "")
+# Chains the audit log: whoever holds it can forge entries, so it is neither SECRET_KEY nor in the database
+AUDIT_KEY = (
+    (read_secret("AUDIT_KEY") or embedded_secret(VAR_DIR / "audit_key")) if EMBEDDED else require_secret("AUDIT_KEY", length=32)
+)
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 
 INSTALLED_APPS = [

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from django.core.cache import cache
 from django.core.management import call_command
+from django.db import connection
 from pytest_django import DjangoDbBlocker, Settings
 
+from accounts import audit_triggers
 from accounts.models import Hospital, Role, User
 from tests.factories import HospitalFactory, UserFactory
 from tests.portal import ROOT, Portal, running_portal
@@ -45,9 +47,10 @@ def _fresh_rate_limits(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """The cache is a table too."""
+    """The cache is a table too. The audit log's triggers would keep its rows between tests; its own put them back."""
     with django_db_blocker.unblock():
         call_command("createcachetable", verbosity=0)
+        audit_triggers.remove(connection)
 
 
 @pytest.fixture

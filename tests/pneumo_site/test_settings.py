@@ -14,6 +14,7 @@ from tests.portal import ROOT
 PRODUCTION = {
     "PORTAL_PROFILE": "production",
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "AUDIT_KEY": "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghijklmnopqrstuvwxyz",
     "ALLOWED_HOSTS": "portal.hospital.example",
     "DATABASE_URL": "postgresql://portal:secret@127.0.0.1/portal",
     "REDIS_URL": "rediss://rq:secret@127.0.0.1:6379/0",
@@ -46,6 +47,7 @@ def start(var_dir: Path, code: str = "", **variables: str) -> "subprocess.Comple
         ({"SECRET_KEY_FILE": "/nonexistent"}, "SECRET_KEY_FILE"),
         (PRODUCTION | {"SECRET_KEY": ""}, "SECRET_KEY"),
         (PRODUCTION | {"SECRET_KEY": "short"}, "SECRET_KEY"),
+        (PRODUCTION | {"AUDIT_KEY": ""}, "AUDIT_KEY"),
         (PRODUCTION | {"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS"),
         (PRODUCTION | {"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS"),
         (PRODUCTION | {"DATABASE_URL": ""}, "DATABASE_URL"),
