@@ -7,10 +7,15 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accounts import audit
+from accounts.audit import Action, Outcome
 from accounts.models import User
+from accounts.users import record_about
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +29,51 @@ class ClosedAccountAdapter(DefaultAccountAdapter):
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("accounts:profile")
 
+    @transaction.atomic
+    def login(self, request: HttpRequest, user: User) -> None:
+        super().login(request, user)
+        audit.record(Action.LOGIN, actor=user)
+
+    @transaction.atomic
+    def logout(self, request: HttpRequest) -> None:
+        user = request.user
+        super().logout(request)
+        audit.record(Action.LOGOUT, actor=user if isinstance(user, User) else None)
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """The lock after too many failures."""
+        try:
+            super().pre_authenticate(request, **credentials)
+        except ValidationError:
+            _record_failure(Action.LOGIN_LOCKED, credentials)
+            raise
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        _record_failure(Action.LOGIN_FAILED, credentials)
+
+    @transaction.atomic
+    def set_password(self, user: User, password: str) -> None:
+        super().set_password(user, password)
+        by = self.request.user if self.request else None
+        record_about(user, Action.PASSWORD_SET, by=by if isinstance(by, User) else None)
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """A mail server that is down neither breaks the page nor tells by an error whose address is known."""
         try:
             super().send_mail(template_prefix, email, context)
         except (OSError, SMTPException):
             logger.exception("A mail could not be sent: %s", template_prefix)
+
+
+def _record_failure(action: Action, credentials: dict[str, Any]) -> None:
+    """Whose account it was, where there is one. What was typed is not kept: it may be a password in the wrong field.
+
+    The same two statements for a known and an unknown address: the time tells neither.
+    """
+    user = User.objects.filter(email=str(credentials.get("email", "")).lower()).first()
+    outcome = Outcome.DENIED if action == Action.LOGIN_LOCKED else Outcome.FAILED
+    object_id, hospital = (user.pk, user.hospital_id) if user else ("", None)
+    audit.record(action, actor=None, object_type="user", object_id=object_id, hospital=hospital, outcome=outcome)
 
 
 class PortalMFAAdapter(DefaultMFAAdapter):

@@ -14,17 +14,27 @@ from django.http import HttpRequest
 from django.views.generic import RedirectView
 
 from accounts.admin_base import HospitalScopedAdmin
+from accounts.audit import Action
 from accounts.invitations import InvitationError, invitation_url, mail_invitation, renew_invitation
 from accounts.models import ApiToken, Hospital, Role, User
 from accounts.permissions import assignable_roles, may_manage
 from accounts.tokens import revoke_api_token
-from accounts.users import deactivate_users, end_sessions, remove_second_factors
+from accounts.users import deactivate_users, end_sessions, record_about, remove_second_factors
 
 # One door: the portal's log-in with its second factor and rate limits, and its password page.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 admin.site.password_change = RedirectView.as_view(pattern_name="account_change_password")  # type: ignore[method-assign, assignment]
 # Roles say who may do what, the user's row alone holds the address, and nobody reads another's TOTP secret.
 admin.site.unregister([Group, EmailAddress, Authenticator])
+
+
+ACCESS_FIELDS = ("role", "hospital", "is_active", "is_superuser")
+
+
+def _told(user: User, name: str) -> str | bool:
+    """What an access field was set to: a role, a hospital's key, or yes or no."""
+    value = user.hospital_id if name == "hospital" else getattr(user, name)
+    return value if isinstance(value, bool) else str(value)
 
 
 @admin.register(Hospital)
@@ -82,13 +92,16 @@ class UserAdmin(HospitalScopedAdmin):
         if not change:
             obj.set_unusable_password()
         super().save_model(request, obj, form, change)
-        this_user = User.objects.filter(pk=obj.pk)
+        this_user, by = User.objects.filter(pk=obj.pk), cast(User, request.user)
+        access = ACCESS_FIELDS if not change else [name for name in ACCESS_FIELDS if name in form.changed_data]
+        if access:
+            record_about(obj, Action.ACCESS_CHANGED, by=by, **{name: _told(obj, name) for name in access})
         if not change:
             transaction.on_commit(lambda: self._invite(request, obj))
         elif "is_active" in form.changed_data and not obj.is_active:
-            deactivate_users(users=this_user)
+            deactivate_users(users=this_user, by=by)
         elif {"role", "hospital", "is_superuser", "email"} & set(form.changed_data):
-            end_sessions(users=this_user)
+            end_sessions(users=this_user, by=by)
 
     @admin.display(description="Accepted", boolean=True)
     def has_accepted(self, user: User) -> bool:
@@ -110,17 +123,17 @@ class UserAdmin(HospitalScopedAdmin):
 
     @admin.action(description="Deactivate", permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        count = deactivate_users(users=self._manageable(request, queryset))
+        count = deactivate_users(users=self._manageable(request, queryset), by=cast(User, request.user))
         self.message_user(request, f"Deactivated: {count}. Their sessions and API tokens have ended.")
 
     @admin.action(description="Log out everywhere", permissions=["change"])
     def log_out(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        count = end_sessions(users=self._manageable(request, queryset))
+        count = end_sessions(users=self._manageable(request, queryset), by=cast(User, request.user))
         self.message_user(request, f"Logged out: {count}.")
 
     @admin.action(description="Remove second factors (lost phone or key)", permissions=["change"])
     def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        count = remove_second_factors(users=self._manageable(request, queryset))
+        count = remove_second_factors(users=self._manageable(request, queryset), by=cast(User, request.user))
         self.message_user(request, f"Second factors removed: {count}. These users were logged out.")
 
     def _manageable(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
@@ -154,5 +167,5 @@ class ApiTokenAdmin(HospitalScopedAdmin):
 
     @admin.action(description="Revoke", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        count = sum(revoke_api_token(token=token) for token in queryset)
+        count = sum(revoke_api_token(token=token, by=cast(User, request.user)) for token in queryset)
         self.message_user(request, f"Revoked: {count}.")

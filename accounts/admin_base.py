@@ -1,6 +1,7 @@
-"""What the rooms' Django admin classes share: nobody deletes, and a hospital's admin sees that hospital alone."""
+"""What the rooms' Django admin classes share: nobody deletes, a hospital's admin sees that hospital alone, all is audited."""
 
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import BaseModelAdmin
@@ -8,9 +9,10 @@ from django.contrib.admin.utils import NotRelationField, get_fields_from_path
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import ForeignKey, ManyToManyField, Model, QuerySet
 from django.forms import ModelChoiceField, ModelMultipleChoiceField
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 
-from accounts.models import User
+from accounts import audit
+from accounts.models import AuditAction, User
 
 M = TypeVar("M", bound=Model)
 
@@ -22,8 +24,17 @@ def within_hospital(queryset: QuerySet[M], *, user: User | AnonymousUser, lookup
     return queryset if user.is_superuser else queryset.filter(**{lookup: user.hospital_id})
 
 
+class AuditFacts(TypedDict):
+    """Which object an entry of the audit log is about; see `accounts.audit.record`."""
+
+    object_type: str
+    object_id: str | UUID
+    hospital: UUID | None
+    patient: UUID | None
+
+
 class RoleAdmin(admin.ModelAdmin):
-    """A model admin whose rows nobody deletes, not even a superuser.
+    """A model admin whose rows nobody deletes, not even a superuser; additions and changes are audited by field names.
 
     What a role may view, add and change stands in `accounts.permissions.ADMIN_PERMISSIONS` and reaches Django's own
     `has_*_permission` methods through `accounts.backends.RoleBackend`. Use this for what belongs to no hospital
@@ -32,6 +43,23 @@ class RoleAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def audit_facts(self, obj: Model) -> AuditFacts:
+        """Override where the object that counts is another than the row itself."""
+        return {"object_type": str(self.opts.model_name), "object_id": str(obj.pk), "hospital": None, "patient": None}
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        self._audit(request, obj, AuditAction.ADMIN_CHANGED, fields=["added"])
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        """In the transaction of the change: Django opens one around the form. Names of fields, never what stood in them."""
+        self._audit(request, obj, AuditAction.ADMIN_CHANGED, fields=_changed_fields(message))
+        return super().log_change(request, obj, message)
+
+    def _audit(self, request: HttpRequest, obj: Model, action: AuditAction, **details: Any) -> None:
+        actor = request.user if isinstance(request.user, User) else None
+        audit.record(action, actor=actor, details={"in": "admin", **details}, **self.audit_facts(obj))
 
 
 class ScopedChoicesMixin(BaseModelAdmin):
@@ -77,6 +105,36 @@ class HospitalScopedAdmin(ScopedChoicesMixin, RoleAdmin):
     """
 
     hospital_lookup = "hospital"
+    audit_read: AuditAction | None = None  # with an action, opening a row and listing rows are audited
+
+    def audit_facts(self, obj: Model) -> AuditFacts:
+        return {**super().audit_facts(obj), "hospital": self._hospital_of(obj), "patient": getattr(obj, "patient_id", None)}
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> HttpResponse:
+        if self.audit_read and (obj := context.get("original")):
+            self._audit(request, obj, self.audit_read)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        response = super().history_view(request, object_id, extra_context)
+        if self.audit_read and response.status_code == 200 and (obj := super().get_object(request, object_id)):
+            self._audit(request, obj, self.audit_read)
+        return response
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        """Both the list and the autocomplete of a foreign key come through here. What was searched for is not kept."""
+        if self.audit_read and request.method == "GET":
+            actor = request.user if isinstance(request.user, User) else None
+            details = {"in": "admin", "list": str(self.opts.model_name), "searched": bool(search_term)}
+            audit.record(AuditAction.LIST_VIEWED, actor=actor, details=details)
+        return super().get_search_results(request, queryset, search_term)
+
+    def _hospital_of(self, obj: Model) -> UUID | None:
+        """The hospital's key, along `hospital_lookup`."""
+        found: Any = obj
+        for name in self.hospital_lookup.split("__"):
+            found = getattr(found, name, None)
+        return getattr(found, "pk", found)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return within_hospital(super().get_queryset(request), user=request.user, lookup=self.hospital_lookup)
@@ -99,3 +157,9 @@ class HospitalScopedAdmin(ScopedChoicesMixin, RoleAdmin):
         except NotRelationField:
             return item
         return (item, admin.RelatedOnlyFieldListFilter) if field.is_relation else item
+
+
+def _changed_fields(message: Any) -> list[str]:
+    """The fields' names from the message that Django makes of a form: a list of what was done."""
+    steps = message if isinstance(message, list) else []
+    return [str(field) for step in steps for field in step.get("changed", {}).get("fields", [])]

@@ -85,6 +85,15 @@ def record(
     return event
 
 
+def record_version_step(
+    step: str, *, version: str, by: User | None, approved_by: User | None = None, forced: bool = False
+) -> None:
+    """What `MODEL_STEP_LISTENER` names: a model version was requested, activated, retired, put in shadow, …"""
+    approver = str(approved_by.pk) if approved_by else ""
+    details = {"step": step, "approved_by": approver, "forced": forced}
+    record(AuditAction.MODEL_CHANGED, actor=by, object_type="model version", object_id=version, details=details)
+
+
 def _append(event: AuditEvent) -> None:
     head = AuditHead.objects.select_for_update().get_or_create(pk=1)[0]
     event.sequence = head.sequence + 1

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Concatenate, ParamSpec
+from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 
+from accounts import audit
+from accounts.audit import Action, Outcome
 from accounts.models import Role, User
 
 CLINICAL_ROLES = frozenset({Role.DOCTOR, Role.RADIOLOGIST, Role.ADMIN})
@@ -93,12 +96,30 @@ def may_use_admin(user: User | AnonymousUser) -> bool:
     return isinstance(user, User) and user.is_active and user.is_staff
 
 
+def record_denial(request: HttpRequest, *, user: User | None = None, object_type: str = "", object_id: str | UUID = "") -> None:
+    """Somebody who is logged in (or `user`, told by a token) asked for what is not theirs.
+
+    The view's name is kept, not the address: that may hold a search.
+    """
+    actor = user or request.user
+    if isinstance(actor, User):
+        view = request.resolver_match.view_name if request.resolver_match else ""
+        audit.record(
+            Action.ACCESS_DENIED,
+            actor=actor,
+            object_type=object_type,
+            object_id=object_id,
+            outcome=Outcome.DENIED,
+            details={"view": view, "method": request.method or ""},
+        )
+
+
 def requires(
     allowed: Callable[[User | AnonymousUser], bool],
 ) -> Callable[
     [Callable[Concatenate[HttpRequest, P], HttpResponseBase]], Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 ]:
-    """View decorator: 403 for a user whose role does not allow it."""
+    """View decorator: 403 for a user whose role does not allow it, and an entry of the audit log."""
 
     def decorate(
         view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
@@ -106,6 +127,7 @@ def requires(
         @wraps(view)
         def checked(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if not allowed(request.user):
+                record_denial(request)
                 raise PermissionDenied
             return view(request, *args, **kwargs)
 

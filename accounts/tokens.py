@@ -4,16 +4,20 @@ import hashlib
 import secrets
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.audit import Action
 from accounts.models import ApiToken, User
+from accounts.users import record_about
 
 PREFIX = "pneumo_"
 MAX_DAYS = 3650
 LAST_USED_GRAIN = timedelta(minutes=1)
 
 
+@transaction.atomic
 def create_api_token(*, user: User, days: int = 90) -> tuple[ApiToken, str]:
     """A new token for this user, valid for so many days; the text is shown now and never again.
 
@@ -26,6 +30,7 @@ def create_api_token(*, user: User, days: int = 90) -> tuple[ApiToken, str]:
     token = PREFIX + secrets.token_urlsafe(32)
     now = timezone.now()
     row = ApiToken.objects.create(user=user, digest=_digest(token), created_at=now, expires_at=now + timedelta(days=days))
+    record_about(user, Action.TOKEN_CREATED, by=None, token=str(row.pk), days=days)
     return row, token
 
 
@@ -44,9 +49,13 @@ def authenticate_api_token(*, token: str) -> User | None:
     return row.user
 
 
-def revoke_api_token(*, token: ApiToken) -> bool:
+@transaction.atomic
+def revoke_api_token(*, token: ApiToken, by: User | None = None) -> bool:
     """End this token; False when it had been revoked before."""
-    return bool(ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()))
+    revoked = bool(ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()))
+    if revoked:
+        record_about(token.user, Action.TOKEN_REVOKED, by=by, token=str(token.pk))
+    return revoked
 
 
 def _digest(token: str) -> str:

@@ -1,9 +1,12 @@
 """Account pages, named one by one: sign-up and self-service change of e-mail address are left out on purpose."""
 
 from allauth.account import views as account
+from allauth.mfa.urls import urlpatterns as mfa_patterns
 from django.urls import include, path, re_path
 
-from accounts import views
+from accounts import second_factor, views
+
+second_factor.watch(mfa_patterns)
 
 own = [
     path("profile/", views.profile, name="profile"),
@@ -26,5 +29,5 @@ urlpatterns = [
         account.password_reset_from_key,
         name="account_reset_password_from_key",
     ),
-    path("2fa/", include("allauth.mfa.urls")),
+    path("2fa/", include(mfa_patterns)),
 ]

@@ -1,31 +1,57 @@
-"""Services that end a user's access."""
+"""Services that end a user's access. Each leaves one entry of the audit log for each user, by `by` (None: a command)."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from allauth.mfa.models import Authenticator
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from accounts import audit
+from accounts.audit import Action
 from accounts.models import ApiToken, User
 
 
-def end_sessions(*, users: QuerySet[User]) -> int:
+@transaction.atomic
+def end_sessions(*, users: QuerySet[User], by: User | None = None) -> int:
     """Log these users out everywhere; returns how many users that were."""
-    return users.update(session_version=F("session_version") + 1)
+    found = list(users)
+    _end_sessions(found)
+    _record(Action.SESSIONS_ENDED, found, by)
+    return len(found)
 
 
 @transaction.atomic
-def deactivate_users(*, users: QuerySet[User]) -> int:
+def deactivate_users(*, users: QuerySet[User], by: User | None = None) -> int:
     """Close these users' access: no log-in, no session, no token. Their tokens stay dead when they come back."""
-    ids = list(users.values_list("pk", flat=True))
-    chosen = User.objects.filter(pk__in=ids)
-    ApiToken.objects.filter(user__in=ids, revoked_at=None).update(revoked_at=timezone.now())
-    end_sessions(users=chosen)
-    return chosen.update(is_active=False)
+    found = list(users)
+    ApiToken.objects.filter(user__in=found, revoked_at=None).update(revoked_at=timezone.now())
+    _end_sessions(found)
+    User.objects.filter(pk__in=[user.pk for user in found]).update(is_active=False)
+    _record(Action.ACCESS_CHANGED, found, by, is_active=False)
+    return len(found)
 
 
 @transaction.atomic
-def remove_second_factors(*, users: QuerySet[User]) -> int:
+def remove_second_factors(*, users: QuerySet[User], by: User | None = None) -> int:
     """For users who lost phone and keys: the password alone logs in again, and every session ends."""
-    ids = list(users.values_list("pk", flat=True))
-    Authenticator.objects.filter(user__in=ids).delete()
-    return end_sessions(users=User.objects.filter(pk__in=ids))
+    found = list(users)
+    Authenticator.objects.filter(user__in=found).delete()
+    _end_sessions(found)
+    _record(Action.SECOND_FACTOR_REMOVED, found, by)
+    return len(found)
+
+
+def record_about(user: User, action: Action, *, by: User | None, **details: Any) -> None:
+    """An entry about a user's account; the hospital is the account's, so that its admins see it."""
+    audit.record(action, actor=by, object_type="user", object_id=user.pk, hospital=user.hospital_id, details=details)
+
+
+def _end_sessions(users: Sequence[User]) -> None:
+    User.objects.filter(pk__in=[user.pk for user in users]).update(session_version=F("session_version") + 1)
+
+
+def _record(action: Action, users: Sequence[User], by: User | None, **details: Any) -> None:
+    for user in users:
+        record_about(user, action, by=by, **details)

@@ -4,12 +4,15 @@ from allauth.mfa.utils import is_mfa_enabled
 from django.contrib import messages
 from django.contrib.auth.forms import SetPasswordForm
 from django.contrib.auth.views import PasswordResetConfirmView
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse_lazy
 
+from accounts.audit import Action
 from accounts.invitations import invitation_tokens
 from accounts.models import User
+from accounts.users import record_about
 
 
 def profile(request: HttpRequest) -> HttpResponse:
@@ -32,7 +35,9 @@ class AcceptInvitation(PasswordResetConfirmView):
         user = super().get_user(uidb64)
         return user if isinstance(user, User) and user.is_active else None
 
+    @transaction.atomic
     def form_valid(self, form: "SetPasswordForm[User]") -> HttpResponse:
         response = super().form_valid(form)
+        record_about(form.user, Action.PASSWORD_SET, by=None, invitation=True)
         messages.success(self.request, "Your password is set. You can log in now.")
         return response

@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from accounts import permissions
-from accounts.models import Hospital, Role, User
+from accounts.models import AuditEvent, Hospital, Role, User
 from accounts.permissions import ADMIN_PERMISSIONS, assignable_roles, may_manage, requires
 from tests.factories import UserFactory
 
@@ -35,7 +35,7 @@ def test_nobody_and_the_deactivated_may_nothing(name: str) -> None:
         assert question(UserFactory.build(role=role, is_active=False)) is False
 
 
-def test_a_view_answers_403_where_the_role_does_not_allow_it() -> None:
+def test_a_view_answers_403_where_the_role_does_not_allow_it_and_the_log_has_it(operator: User) -> None:
     @requires(permissions.sees_cases)
     def view(request: HttpRequest) -> HttpResponse:
         return HttpResponse("seen")
@@ -43,9 +43,10 @@ def test_a_view_answers_403_where_the_role_does_not_allow_it() -> None:
     request = RequestFactory().get("/")
     request.user = UserFactory.build(role=Role.DOCTOR)
     assert view(request).status_code == 200
-    request.user = UserFactory.build(role=Role.OPERATOR)
+    request.user = operator
     with pytest.raises(PermissionDenied):
         view(request)
+    assert AuditEvent.objects.values_list("action", "outcome", "actor").get() == ("access_denied", "denied", operator.pk)
 
 
 def test_an_operator_has_nothing_to_do_with_users_and_patients(operator: User) -> None:
