@@ -16,12 +16,14 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import HttpBearer
 from pydantic import AfterValidator
 
+from accounts.audit import Action
 from accounts.models import User
-from accounts.permissions import may_upload
+from accounts.permissions import may_upload, record_denial
 from accounts.tokens import authenticate_api_token
 from diagnostics.codes import sentence
 from diagnostics.exceptions import StorageUnavailableError, UploadRefusedError
 from diagnostics.models import Case, GateOverride
+from diagnostics.services.trail import record_case
 from diagnostics.services.uploads import PatientData, accept_upload
 from diagnostics.wording import signed_review
 
@@ -125,10 +127,15 @@ def create_case(
 @api.get("/cases/{case_id}", response={200: CaseSchema, 404: ErrorSchema})
 def read_case(request: HttpRequest, case_id: UUID) -> dict[str, Any]:
     """State and result of one case of the user's hospital."""
-    visible = Case.objects.visible_to(_user(request)).with_result().prefetch_related("overrides__decided_by")
+    user = _user(request)
+    visible = Case.objects.visible_to(user).with_result().prefetch_related("overrides__decided_by")
     case = visible.filter(pk=case_id).first()
     if case is None:
+        if Case.objects.filter(pk=case_id).exists():
+            record_denial(request, user=user, object_type="case", object_id=case_id)
         raise HttpError(404, NOT_FOUND[1])
+    if case.is_final:  # a program asks again and again; while the film waits the answer tells nothing of it
+        record_case(Action.CASE_VIEWED, case=case, actor=user, details={"through": "api", "state": case.state})
     code = case.refusal_code or case.failure_code
     return {
         **_accepted(request, case),
@@ -160,6 +167,7 @@ def _user(request: HttpRequest) -> User:
 def _uploader(request: HttpRequest) -> User:
     user = _user(request)
     if not may_upload(user):
+        record_denial(request, user=user)
         raise HttpError(403, "This user's role does not upload films.")
     return user
 

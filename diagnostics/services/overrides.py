@@ -3,10 +3,12 @@
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
+from accounts.audit import Action
 from accounts.models import User
 from diagnostics import queue
 from diagnostics.exceptions import TransitionError
 from diagnostics.models import Case, GateOverride
+from diagnostics.services.trail import record_case
 from mlmodel import api
 
 
@@ -23,6 +25,7 @@ def override_refusal(*, case: Case, radiologist: User, reason: str) -> GateOverr
         with transaction.atomic():
             override = GateOverride.objects.create(case=case, code=code, reason=reason, decided_by=radiologist)
             _queue_again(case, code)
+            record_case(Action.OVERRIDDEN, case=case, actor=radiologist, details={"code": code})
     except IntegrityError as error:
         raise TransitionError(f"case {case.pk}: {code} was set aside before") from error
     return override

@@ -6,9 +6,11 @@ from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
+from accounts.audit import Action
 from accounts.models import User
 from diagnostics import queue
 from diagnostics.models import Case, Prediction
+from diagnostics.services.trail import record_case
 from mlmodel import api
 
 logger = logging.getLogger(__name__)
@@ -29,12 +31,13 @@ def reanalyse_cases(*, cases: QuerySet[Case], user: User) -> int:
     version = api.active_version()
     qualifying = Case.objects.filter(_may_be_read_again(version))
     # Listed first, each changed for itself: a worker waits for one row, never for thousands.
-    ids = list(cases.order_by().values_list("pk", flat=True))
+    found = list(cases.order_by().select_related(None).only("pk", "hospital", "patient"))
     changed = 0
-    for pk in ids:
+    for case in found:
         with transaction.atomic():
-            if qualifying.filter(pk=pk).update(**_fresh_start()):
-                queue.wake_worker(pk)
+            if qualifying.filter(pk=case.pk).update(**_fresh_start()):
+                queue.wake_worker(case.pk)
+                record_case(Action.REQUEUED, case=case, actor=user, details={"version": version})
                 changed += 1
     if changed:
         logger.info("user %s had %s case(s) queued again for version %s", user.pk, changed, version)

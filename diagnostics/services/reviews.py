@@ -2,13 +2,17 @@
 
 from uuid import UUID
 
+from django.db import transaction
 from django.utils import timezone
 
+from accounts.audit import Action
 from accounts.models import User
 from diagnostics.exceptions import TransitionError
 from diagnostics.models import Case, Review
+from diagnostics.services.trail import record_case
 
 
+@transaction.atomic
 def record_review(
     *, case: Case, reviewer: User, finding: str, verdict: str = "", note: str = "", judged: UUID | None = None, sign: bool
 ) -> Review:
@@ -24,7 +28,7 @@ def record_review(
         raise TransitionError(f"case {case.pk}: prediction {judged} is not the one that is shown")
     if bool(verdict) != (prediction is not None):
         raise TransitionError(f"case {case.pk}: verdict {verdict!r} does not fit prediction {prediction}")
-    return Review.objects.create(
+    review = Review.objects.create(
         case=case,
         prediction=prediction,
         reviewer=reviewer,
@@ -33,3 +37,5 @@ def record_review(
         note=note,
         signed_at=timezone.now() if sign else None,
     )
+    record_case(Action.SIGNED if sign else Action.REVIEWED, case=case, actor=reviewer, details={"review": str(review.pk)})
+    return review

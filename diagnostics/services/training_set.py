@@ -21,11 +21,14 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.db import transaction
 
+from accounts.audit import Action
 from accounts.models import Hospital
 from diagnostics import storage
 from diagnostics.exceptions import DiagnosticsError, StorageUnavailableError, StoredFilmDamagedError
 from diagnostics.models import Case, Review
+from diagnostics.services.trail import record_case
 from mlmodel import api
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ class ExportReport:
 
     films: list[ExportedFilm] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    cases: list[Case] = field(default_factory=list)  # for the audit log alone
 
     def as_dict(self) -> dict[str, object]:
         """Counts alone, nothing that leads back to a case."""
@@ -117,7 +121,10 @@ def export_reviews(
     try:
         report = _write_films(reviews, draft, decoders, advance)
         _write_tables(report, draft)
-        draft.rename(out)
+        with transaction.atomic():
+            for case in report.cases:
+                record_case(Action.EXPORTED, case=case, actor=None, details={"as": "training set"})
+            draft.rename(out)
         _flush(out.parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
@@ -150,6 +157,7 @@ def _write_films(
             report.left_out.append((case, "the same film as another case" if same else "another case of this film disagrees"))
             continue
         _write(draft / row.file, drawn.png)
+        report.cases.append(drawn.review.case)
     for digest in contradicted:
         (draft / seen[digest].file).unlink()
         report.left_out.append((f"film {digest[:16]}", "another case of this film disagrees"))

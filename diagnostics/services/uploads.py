@@ -12,10 +12,12 @@ from django.conf import settings
 from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 from django.db import IntegrityError, transaction
 
+from accounts.audit import Action
 from accounts.models import User
 from diagnostics import queue, storage
 from diagnostics.exceptions import UploadRefusedError
 from diagnostics.models import Case, Patient
+from diagnostics.services.trail import record_case
 from mlmodel import api
 
 FILE_NAME_MAX = 255  # characters kept of the user's file name
@@ -67,6 +69,7 @@ def accept_upload(
             _fill_in(case, info, accession_number, clinical_note)
             case.save(force_insert=True)
             queue.wake_worker(case.pk)
+            record_case(Action.UPLOADED, case=case, actor=uploader, details={"format": str(case.format)})
     except IntegrityError:
         storage.delete_quietly(storage.original_key(case_id))
         earlier = _earlier_upload(uploader, idempotency_key, sha256) if idempotency_key else None

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
@@ -15,7 +15,8 @@ from diagnostics.models import Case
 from diagnostics.services.overrides import override_refusal
 from diagnostics.services.reanalysis import reanalyse_case
 from diagnostics.services.reviews import record_review
-from diagnostics.services.viewing import mark_viewed
+from diagnostics.services.viewing import view_case
+from diagnostics.views.fetch import get_visible_or_404
 from diagnostics.views.fragments import is_htmx
 from diagnostics.views.screen import Screen, blank_review
 
@@ -27,14 +28,15 @@ NOT_READY = "The case has changed meanwhile. Read the page again before you sign
 def _fetch(request: HttpRequest, pk: UUID) -> Case:
     visible = Case.objects.visible_to(request.user).with_result()
     whole = visible.select_related("patient", "uploader", "hospital", "duplicate_of")
-    return get_object_or_404(whole.prefetch_related("overrides__decided_by"), pk=pk)
+    found: Case = get_visible_or_404(request, whole.prefetch_related("overrides__decided_by"), pk)
+    return found
 
 
 @require_safe
 @requires(sees_cases)
 def case(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = _fetch(request, pk)
-    _mark_viewed(request, found)
+    _note_view(request, found, through="page")
     return render(request, "diagnostics/case.html", Screen(found, request.user).context())
 
 
@@ -46,7 +48,8 @@ def status(request: HttpRequest, pk: UUID) -> HttpResponse:
     screen = Screen(found, request.user, shown=request.GET)
     if not screen.has_news:
         return HttpResponse(status=204)
-    _mark_viewed(request, found)
+    if screen.review_is_news:  # the result itself; a picture that was drawn meanwhile is no further view
+        _note_view(request, found, through="result")
     return render(request, "diagnostics/_status.html", screen.context())
 
 
@@ -111,6 +114,6 @@ def _review_answer(request: HttpRequest, found: Case, form: ReviewForm, *, statu
     return render(request, template, context, status=status)
 
 
-def _mark_viewed(request: HttpRequest, found: Case) -> None:
+def _note_view(request: HttpRequest, found: Case, *, through: str) -> None:
     assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
-    mark_viewed(case=found, viewer=request.user)
+    view_case(case=found, viewer=request.user, through=through)

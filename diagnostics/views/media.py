@@ -1,16 +1,20 @@
 """The only way to a film's bytes: through the permission, never by an address of the storage."""
 
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from uuid import UUID
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
+from accounts.audit import Action
+from accounts.models import User
 from accounts.permissions import requires, sees_cases
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 from diagnostics.models import Case
+from diagnostics.services.trail import record_case
+from diagnostics.views.fetch import get_visible_or_404
 
 # By what the gate found in the bytes; the type that the browser declared at upload is never repeated.
 CONTENT_TYPES = {Case.Format.JPEG: "image/jpeg", Case.Format.PNG: "image/png", Case.Format.DICOM: "application/dicom"}
@@ -23,34 +27,49 @@ RETRY_SECONDS = "30"
 @requires(sees_cases)
 def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The file as it was uploaded, byte for byte, to be saved and not opened."""
-    case = get_object_or_404(Case.objects.visible_to(request.user), pk=pk)
-    return _serve(case.original_key, CONTENT_TYPES[Case.Format(case.format)], cache=NEVER_KEPT, name=_download_name(case))
+    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user), pk)
+    picture = Picture(case.original_key, CONTENT_TYPES[Case.Format(case.format)], Action.DOWNLOADED, "original")
+    return _serve(request, case, picture, cache=NEVER_KEPT, name=_download_name(case))
 
 
 @require_safe
 @requires(sees_cases)
 def display(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The film as a browser shows it."""
-    case = get_object_or_404(Case.objects.visible_to(request.user), pk=pk)
+    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user), pk)
     if case.display != Case.Display.READY:
         raise Http404
-    return _serve(storage.display_key(case.pk), "image/png", cache=PRIVATE)
+    return _serve(
+        request, case, Picture(storage.display_key(case.pk), "image/png", Action.IMAGE_READ, "display"), cache=PRIVATE
+    )
 
 
 @require_safe
 @requires(sees_cases)
 def heatmap(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Where the model looked: an RGBA picture to lay over the whole film."""
-    case = get_object_or_404(Case.objects.visible_to(request.user).with_result(), pk=pk)
+    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user).with_result(), pk)
     prediction = case.result
     if prediction is None or not prediction.heatmap_key:
         raise Http404
-    return _serve(prediction.heatmap_key, "image/png", cache=PRIVATE)
+    return _serve(request, case, Picture(prediction.heatmap_key, "image/png", Action.IMAGE_READ, "heatmap"), cache=PRIVATE)
 
 
-def _serve(key: str, content_type: str, *, cache: str, name: str = "") -> HttpResponseBase:
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Which object of the storage is served, as what, and how the audit log calls it."""
+
+    key: str
+    content_type: str
+    action: Action
+    kind: str
+
+
+def _serve(request: HttpRequest, case: Case, picture: Picture, *, cache: str, name: str = "") -> HttpResponseBase:
+    """The bytes, once the audit log holds who gets them."""
+    assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
     try:
-        film = storage.open_film(key)
+        film = storage.open_film(picture.key)
     except StoredFilmDamagedError as error:
         raise Http404 from error
     except StorageUnavailableError:
@@ -60,7 +79,8 @@ def _serve(key: str, content_type: str, *, cache: str, name: str = "") -> HttpRe
             status=503,
             headers={"Retry-After": RETRY_SECONDS},
         )
-    response = FileResponse(film, as_attachment=bool(name), filename=name, content_type=content_type)
+    record_case(picture.action, case=case, actor=request.user, details={"picture": picture.kind})
+    response = FileResponse(film, as_attachment=bool(name), filename=name, content_type=picture.content_type)
     response["Cache-Control"] = cache
     response["X-Content-Type-Options"] = "nosniff"
     response["Vary"] = "Cookie"

@@ -5,9 +5,11 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
+from accounts.models import User
 from accounts.permissions import requires, sees_cases
 from diagnostics.forms import WorklistFilter
 from diagnostics.models import Case
+from diagnostics.services.trail import record_list
 from diagnostics.services.versions import recent_change
 from diagnostics.views.fragments import is_htmx
 from diagnostics.views.pagination import read_page
@@ -23,6 +25,8 @@ def worklist(request: HttpRequest) -> HttpResponse:
     form = WorklistFilter(request.GET)
     visible = Case.objects.visible_to(request.user).with_result()
     page = read_page(form.apply(visible), request.GET.get(CURSOR, ""))
+    assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
+    record_list(actor=request.user, shown=len(page.cases), searched=bool(request.GET))
     context = {
         "form": form,
         "page": page,

@@ -6,7 +6,7 @@ from accounts.models import User
 from diagnostics.exceptions import TransitionError
 from diagnostics.models import Case, Review
 from diagnostics.services.reviews import record_review
-from diagnostics.services.viewing import mark_viewed
+from diagnostics.services.viewing import view_case
 from tests.diagnostics.cases import make_case, make_prediction
 
 
@@ -49,5 +49,5 @@ def test_nothing_is_reviewed_before_the_result(doctor: User) -> None:
 def test_only_a_final_result_counts_as_opened(doctor: User) -> None:
     waiting, done = make_case(doctor), make_case(doctor, state="done")
     for case in (waiting, done):
-        mark_viewed(case=case, viewer=doctor)
+        view_case(case=case, viewer=doctor)
     assert list(Case.objects.filter(first_viewed_at__isnull=False)) == [done]
