@@ -166,6 +166,7 @@ RQ = {
     "WORKER_CLASS": "diagnostics.worker.InferenceWorker",
 }
 RQ_SHOW_ADMIN_LINK = False
+MODEL_STEP_LISTENER = "accounts.audit.record_version_step"
 
 # Storage
 _STATIC_BACKEND = (

@@ -16,6 +16,7 @@ from mlmodel.artifact import verify_artifact
 from mlmodel.models import ModelVersion, ShadowTally, VersionEvent
 from mlmodel.registry import locate_version, newest_shipped, register_named
 from mlmodel.services.errors import LifecycleError
+from mlmodel.services.telling import tell
 from mlmodel.types import ModelError
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def _move(row: ModelVersion, state: str, kind: str, act: Act) -> None:
         comparison=act.comparison,
     )
     row.state = state
+    tell(kind, version=row.version, by=act.by, approved_by=act.approved_by, forced=act.forced)
 
 
 def _row(rows: dict[str, ModelVersion], version: str) -> ModelVersion:

@@ -15,6 +15,7 @@ from mlmodel.services.errors import LifecycleError
 from mlmodel.services.judgement import Judgement, judge_version
 from mlmodel.services.lifecycle import Act, activate, find_version
 from mlmodel.services.people import check_permission
+from mlmodel.services.telling import tell
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -113,17 +114,20 @@ def _waiting(row: ModelVersion, in_service: str) -> Promotion | None:
 
 def _request(row: ModelVersion, in_service: str, person: "User", reason: str, judgement: Judgement) -> Promotion:
     try:
-        return Promotion.objects.create(
-            version=row,
-            replaces=in_service,
-            requested_by=person,
-            reason=reason,
-            objections=judgement.objections,
-            comparison=judgement.comparison,
-            expires_at=timezone.now() + WAITS_FOR,
-        )
+        with transaction.atomic():
+            promotion = Promotion.objects.create(
+                version=row,
+                replaces=in_service,
+                requested_by=person,
+                reason=reason,
+                objections=judgement.objections,
+                comparison=judgement.comparison,
+                expires_at=timezone.now() + WAITS_FOR,
+            )
+            tell("requested", version=row.version, by=person, forced=bool(judgement.objections))
     except IntegrityError as error:
         raise LifecycleError(f"Another person has asked for {row.version} at this moment: try again to approve it.") from error
+    return promotion
 
 
 def _check_force(objections: list[str], *, force: bool, reason: str) -> None:
