@@ -12,6 +12,7 @@ from django.core.files.storage import FileSystemStorage, Storage, storages
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 
 COPY_CHUNK = 256 * 1024  # bytes
+AUDIT_HEADS = "audit-heads"
 
 
 def original_key(case_id: UUID) -> str:
@@ -25,6 +26,10 @@ def display_key(case_id: UUID) -> str:
 
 def new_heatmap_key() -> str:
     return f"heatmaps/{uuid4()}"
+
+
+def audit_head_key(sequence: int) -> str:
+    return f"{AUDIT_HEADS}/{sequence:012}"
 
 
 class PrivateStorageMixin:
@@ -143,6 +148,16 @@ def open_film(key: str) -> File:
         raise StorageUnavailableError(f"reading {key}: {type(error).__name__}") from error
     film.name = None  # or the answer's header would name where the file lies
     return film
+
+
+def list_keys(prefix: str) -> list[str]:
+    """The keys below a prefix, in order; a prefix that nothing was stored under is empty. Raises `StorageUnavailableError`."""
+    try:
+        return sorted(f"{prefix}/{name}" for name in films().listdir(prefix)[1])
+    except FileNotFoundError:
+        return []
+    except transient_errors() as error:
+        raise StorageUnavailableError(f"listing {prefix}: {type(error).__name__}") from error
 
 
 def delete_quietly(key: str) -> None:

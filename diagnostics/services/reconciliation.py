@@ -1,16 +1,23 @@
 """What repairs lost wake-up calls and lost workers, however they were lost."""
 
+import json
+import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from diagnostics import queue
+from accounts import audit
+from diagnostics import queue, storage
+from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case
 from diagnostics.services.analysis import give_up_expired_leases
 from diagnostics.services.heartbeat import forget_old_workers
 
 RING_LIMIT = 100  # cases rung for in one pass
+HEAD_EVERY = timedelta(minutes=10)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +36,21 @@ def reconcile() -> Reconciliation:
     overdue = Case.objects.overdue(seconds=settings.REQUEUE_AFTER_SECONDS)
     rung = sum(queue.ring(pk) for pk in overdue.values_list("pk", flat=True)[:RING_LIMIT])
     forget_old_workers()
+    keep_audit_head()
     oldest = Case.objects.queued().values_list("queued_at", flat=True).first()
     return Reconciliation(requeued, failed, rung, oldest)
+
+
+def keep_audit_head() -> None:
+    """Say where the audit log ends, in this process's own log and beside the films.
+
+    What is kept there convicts whoever cuts the log off or writes it anew.
+    """
+    head = audit.export_head(every=HEAD_EVERY)
+    if head is None:
+        return
+    logger.info("audit log ends at entry %s with digest %s", head.sequence, head.digest)
+    try:
+        storage.save_derived(storage.audit_head_key(head.sequence), json.dumps(head.as_dict()).encode())
+    except StorageUnavailableError as error:
+        logger.warning("the end of the audit log was not kept beside the films: %s", error)
