@@ -15,6 +15,7 @@ from django.views.generic import RedirectView
 
 from accounts.admin_base import HospitalScopedAdmin
 from accounts.audit import Action
+from accounts.audit_admin import AuditEventAdmin
 from accounts.invitations import InvitationError, invitation_url, mail_invitation, renew_invitation
 from accounts.models import ApiToken, Hospital, Role, User
 from accounts.permissions import assignable_roles, may_manage
@@ -147,6 +148,9 @@ class UserAdmin(HospitalScopedAdmin):
         how = "was e-mailed to" if mailed else "COULD NOT be e-mailed to"
         text = f"The invitation {how} {user.email}. You can also hand over this link; it works once: {url}"
         self.message_user(request, text, messages.SUCCESS if mailed else messages.WARNING)
+
+
+__all__ = ["ApiTokenAdmin", "AuditEventAdmin", "HospitalAdmin", "UserAdmin"]
 
 
 @admin.register(ApiToken)

@@ -19,6 +19,7 @@ CLINICAL_ROLES = frozenset({Role.DOCTOR, Role.RADIOLOGIST, Role.ADMIN})
 ADMIN_PERMISSIONS: Mapping[str, frozenset[str]] = {
     Role.ADMIN: frozenset(
         {
+            "accounts.view_auditevent",
             "accounts.view_hospital",
             "accounts.add_user",
             "accounts.change_user",
@@ -90,6 +91,11 @@ def may_review(user: User | AnonymousUser) -> bool:
 def may_override_refusals(user: User | AnonymousUser) -> bool:
     """To have a refused film read all the same is a radiologist's decision."""
     return isinstance(user, User) and user.is_active and user.role == Role.RADIOLOGIST
+
+
+def may_read_audit(user: User | AnonymousUser) -> bool:
+    """Who looked at whose films is a radiology admin's to know."""
+    return isinstance(user, User) and user.is_active and (user.is_superuser or user.role == Role.ADMIN)
 
 
 def may_use_admin(user: User | AnonymousUser) -> bool:

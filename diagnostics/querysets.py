@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import User
-from accounts.permissions import sees_cases
+from accounts.permissions import may_read_audit, sees_cases
 
 if TYPE_CHECKING:
     from diagnostics.models import Case, Patient, Review, Worker  # noqa: F401 - named in quotes
@@ -19,6 +19,11 @@ class PatientQuerySet(models.QuerySet["Patient"]):
     def visible_to(self, user: User | AnonymousUser) -> "PatientQuerySet":
         """Patients of the user's hospital, for the clinical roles."""
         return self.filter(hospital=user.hospital) if isinstance(user, User) and sees_cases(user) else self.none()
+
+    def audited_by(self, user: User) -> "PatientQuerySet":
+        """Patients whose part of the audit log the user may read: those of the own hospital; a superuser reads all."""
+        rows = self.all() if may_read_audit(user) else self.none()
+        return rows if user.is_superuser else rows.filter(hospital=user.hospital)
 
 
 class CaseQuerySet(models.QuerySet["Case"]):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from diagnostics.views import case, live, media, model, patient, upload, worklist
+from diagnostics.views import audit, case, live, media, model, patient, upload, worklist
 
 app_name = "diagnostics"
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("delay/", live.delay, name="delay"),
     path("upload/", upload.upload, name="upload"),
     path("patients/<uuid:pk>/", patient.patient, name="patient"),
+    path("patients/<uuid:pk>/access/", audit.patient_access, name="patient_access"),
     path("<uuid:pk>/", case.case, name="case"),
     path("<uuid:pk>/status/", case.status, name="status"),
     path("<uuid:pk>/review/", case.review, name="review"),

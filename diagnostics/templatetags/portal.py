@@ -32,5 +32,10 @@ def may_review(user: User | AnonymousUser | str) -> bool:
 
 
 @register.filter
+def may_read_audit(user: User | AnonymousUser | str) -> bool:
+    return not isinstance(user, str) and permissions.may_read_audit(user)
+
+
+@register.filter
 def may_use_admin(user: User | AnonymousUser | str) -> bool:
     return not isinstance(user, str) and permissions.may_use_admin(user)

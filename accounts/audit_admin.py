@@ -1,0 +1,40 @@
+"""The audit log in Django admin: read and exported, never touched."""
+
+from typing import cast
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+
+from accounts.admin_base import HospitalScopedAdmin
+from accounts.audit import Action
+from accounts.audit_export import export_response
+from accounts.models import AuditEvent, User
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(HospitalScopedAdmin):
+    """A hospital's admin sees what was done by its users and to its cases."""
+
+    audit_read = Action.LOG_VIEWED
+    list_display = ["sequence", "at", "actor", "role", "action", "outcome", "object_type", "object_id", "address"]
+    list_filter = ["action", "outcome", "role", "at", "hospital"]
+    list_select_related = ["actor", "hospital"]
+    search_fields = ["actor__email", "=object_id", "=patient", "=request_id", "=address"]
+    date_hierarchy = "at"
+    actions = ["export_csv", "export_fhir"]
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    @admin.action(description="Export as CSV", permissions=["view"])
+    def export_csv(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> StreamingHttpResponse:
+        return export_response(actor=cast(User, request.user), events=queryset, form="csv")
+
+    @admin.action(description="Export as FHIR AuditEvents", permissions=["view"])
+    def export_fhir(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> StreamingHttpResponse:
+        return export_response(actor=cast(User, request.user), events=queryset, form="fhir")
