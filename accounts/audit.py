@@ -23,8 +23,9 @@ from django.utils import timezone
 from accounts.models import AuditAction, AuditEvent, AuditHead, AuditOutcome, Hospital, User
 from accounts.request_context import current
 
-Action, Outcome = AuditAction, AuditOutcome
-Details = Mapping[str, str | int | bool | list[str] | None]
+Action = AuditAction
+Outcome = AuditOutcome
+Details = Mapping[str, object]  # of plain JSON values: closed words, keys, counts; never what somebody typed
 CHUNK = 2000  # entries in memory at once
 
 

@@ -150,14 +150,14 @@ def _agent(event: AuditEvent) -> dict[str, Any]:
 
 
 def _entities(event: AuditEvent) -> list[dict[str, Any]]:
-    entities = []
+    entities: list[dict[str, Any]] = []
     if event.patient:
         person = {"system": ENTITY_TYPE, "code": "1", "display": "Person"}
         entities.append({"what": {"reference": f"Patient/{event.patient}"}, "type": person})
     if event.object_id and event.object_id != str(event.patient):
         thing = {"system": ENTITY_TYPE, "code": "2", "display": "System Object"}
-        name = {"name": event.object_type} if event.object_type else {}
-        entities.append({"what": {"identifier": {"value": event.object_id}}, **name, "type": thing})
+        entity: dict[str, Any] = {"what": {"identifier": {"value": event.object_id}}, "type": thing}
+        entities.append(entity | ({"name": event.object_type} if event.object_type else {}))
     return entities
 
 

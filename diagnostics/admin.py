@@ -27,7 +27,7 @@ class RecordMixin:
         return False
 
 
-class OfCaseMixin:
+class OfCaseAdmin(RecordMixin, HospitalScopedAdmin):
     """Rows that tell something of a case: to open one is to view the case."""
 
     hospital_lookup = "case__hospital"
@@ -122,7 +122,7 @@ class CaseAdmin(RecordMixin, HospitalScopedAdmin):
 
 
 @admin.register(Prediction)
-class PredictionAdmin(OfCaseMixin, RecordMixin, HospitalScopedAdmin):
+class PredictionAdmin(OfCaseAdmin):
     list_display = ["case", "model_version", "label", "probability", "threshold", "engine", "created_at"]
     list_filter = ["label", "model_version", "engine", "created_at"]
     search_fields = ["=case__id", "model_version", "case__patient__record_number"]
@@ -133,14 +133,14 @@ class PredictionAdmin(OfCaseMixin, RecordMixin, HospitalScopedAdmin):
 
 
 @admin.register(GateOverride)
-class GateOverrideAdmin(OfCaseMixin, RecordMixin, HospitalScopedAdmin):
+class GateOverrideAdmin(OfCaseAdmin):
     list_display = ["case", "code", "decided_by", "reason", "created_at"]
     list_filter = ["code", "created_at"]
     search_fields = ["=case__id", "reason", "decided_by__email", "case__patient__record_number"]
 
 
 @admin.register(Review)
-class ReviewAdmin(OfCaseMixin, RecordMixin, HospitalScopedAdmin):
+class ReviewAdmin(OfCaseAdmin):
     list_display = ["case", "reviewer", "verdict", "finding", "signed_at", "created_at"]
     list_filter = ["verdict", "finding", "signed_at", "created_at"]
     search_fields = ["=case__id", "reviewer__email", "reviewer__full_name", "note"]
