@@ -5,6 +5,8 @@ from typing import cast
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
 from accounts.admin_base import HospitalScopedAdmin
 from accounts.audit import Action
@@ -17,7 +19,7 @@ class AuditEventAdmin(HospitalScopedAdmin):
     """A hospital's admin sees what was done by its users and to its cases."""
 
     audit_read = Action.LOG_VIEWED
-    list_display = ["sequence", "at", "actor", "role", "action", "outcome", "object_type", "object_id", "address"]
+    list_display = ["sequence", "time", "actor", "role", "action", "outcome", "about", "address"]
     list_filter = ["action", "outcome", "role", "at", "hospital"]
     list_select_related = ["actor", "hospital"]
     search_fields = ["actor__email", "=object_id", "=patient", "=request_id", "=address"]
@@ -30,6 +32,14 @@ class AuditEventAdmin(HospitalScopedAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    @admin.display(ordering="at")
+    def time(self, event: AuditEvent) -> str:
+        return date_format(localtime(event.at), "j M Y, H:i:s")
+
+    @admin.display(description="object")
+    def about(self, event: AuditEvent) -> str:
+        return f"{event.object_type} {event.object_id[:8]}".strip()
 
     @admin.action(description="Export as CSV", permissions=["view"])
     def export_csv(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> StreamingHttpResponse:
