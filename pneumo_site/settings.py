@@ -14,6 +14,7 @@ from environs import EnvError
 
 from pneumo_site.databases import database_from_url, redis_from_url, rq_connection, sqlite_database
 from pneumo_site.environment import embedded_secret, env, read_secret, refuse_unsafe_production, require_secret
+from pneumo_site.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -73,6 +74,9 @@ try:
     DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "portal@localhost")
     METRICS_TOKEN = read_secret("METRICS_TOKEN")
     LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+    LOG_FORMAT = env.str("LOG_FORMAT", "line" if EMBEDDED else "json")
+    if LOG_FORMAT not in {"line", "json"}:
+        raise ImproperlyConfigured(f"LOG_FORMAT is line or json. Received: {LOG_FORMAT!r}")
 except EnvError as error:
     raise ImproperlyConfigured(str(error)) from error
 
@@ -284,11 +288,4 @@ USE_I18N = True
 USE_TZ = True
 
 PROMETHEUS_METRIC_NAMESPACE = "portal"
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"django": {"level": LOG_LEVEL}, "rq.worker": {"level": "WARNING"}},
-}
+LOGGING = logging_config(form=LOG_FORMAT, level=LOG_LEVEL)
