@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError
 
 from pneumo_site.databases import database_from_url, redis_from_url, rq_connection, sqlite_database
-from pneumo_site.environment import embedded_secret, env, read_secret, refuse_unsafe_production, require_secret
+from pneumo_site.environment import embedded_secret, env, read_secret, refuse_unsafe_production, require_secret, secret_files
 from pneumo_site.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -89,7 +89,8 @@ _embedded_key = partial(embedded_secret, VAR_DIR / "secret_key")
 SECRET_KEY = (read_secret("SECRET_KEY") or _embedded_key()) if EMBEDDED else require_secret("SECRET_KEY")
 # Pseudonyms of exported patients: another key than SECRET_KEY, whose rotation would part a patient from earlier exports
 PSEUDONYM_KEY = read_secret("PSEUDONYM_KEY") or (embedded_secret(VAR_DIR / "pseudonym_key") if EMBEDDED else "")
-SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
+SECRET_KEY_FALLBACKS = [key.strip() for key in (read_secret("SECRET_KEY_FALLBACKS") or "").split(",") if key.strip()]
+SECRET_FILES = secret_files
 
 INSTALLED_APPS = [
     "diagnostics",
