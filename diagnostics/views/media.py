@@ -15,7 +15,7 @@ from diagnostics.models import Case
 # By what the gate found in the bytes; the type that the browser declared at upload is never repeated.
 CONTENT_TYPES = {Case.Format.JPEG: "image/jpeg", Case.Format.PNG: "image/png", Case.Format.DICOM: "application/dicom"}
 SUFFIXES = {Case.Format.JPEG: ".jpg", Case.Format.PNG: ".png", Case.Format.DICOM: ".dcm"}
-PRIVATE, NEVER_KEPT = "private, max-age=300", "private, no-store"
+NEVER_KEPT = "private, no-store"
 RETRY_SECONDS = "30"
 
 
@@ -24,7 +24,7 @@ RETRY_SECONDS = "30"
 def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The file as it was uploaded, byte for byte, to be saved and not opened."""
     case = get_object_or_404(Case.objects.visible_to(request.user), pk=pk)
-    return _serve(case.original_key, CONTENT_TYPES[Case.Format(case.format)], cache=NEVER_KEPT, name=_download_name(case))
+    return _serve(case.original_key, CONTENT_TYPES[Case.Format(case.format)], name=_download_name(case))
 
 
 @require_safe
@@ -34,7 +34,7 @@ def display(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     case = get_object_or_404(Case.objects.visible_to(request.user), pk=pk)
     if case.display != Case.Display.READY:
         raise Http404
-    return _serve(storage.display_key(case.pk), "image/png", cache=PRIVATE)
+    return _serve(storage.display_key(case.pk), "image/png")
 
 
 @require_safe
@@ -45,10 +45,10 @@ def heatmap(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     prediction = case.result
     if prediction is None or not prediction.heatmap_key:
         raise Http404
-    return _serve(prediction.heatmap_key, "image/png", cache=PRIVATE)
+    return _serve(prediction.heatmap_key, "image/png")
 
 
-def _serve(key: str, content_type: str, *, cache: str, name: str = "") -> HttpResponseBase:
+def _serve(key: str, content_type: str, *, name: str = "") -> HttpResponseBase:
     try:
         film = storage.open_film(key)
     except StoredFilmDamagedError as error:
@@ -61,7 +61,7 @@ def _serve(key: str, content_type: str, *, cache: str, name: str = "") -> HttpRe
             headers={"Retry-After": RETRY_SECONDS},
         )
     response = FileResponse(film, as_attachment=bool(name), filename=name, content_type=content_type)
-    response["Cache-Control"] = cache
+    response["Cache-Control"] = NEVER_KEPT
     response["X-Content-Type-Options"] = "nosniff"
     response["Vary"] = "Cookie"
     return response
