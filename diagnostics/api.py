@@ -102,7 +102,7 @@ class UploadForm(Schema):
 api = NinjaAPI(title="Chest X-ray portal", version="1", auth=Token(), docs_url=None, urls_namespace="api")
 
 
-@api.post("/cases", response={201: AcceptedSchema, 200: AcceptedSchema, frozenset({409, 413, 422, 503}): ErrorSchema})
+@api.post("/cases", response={201: AcceptedSchema, 200: AcceptedSchema, frozenset({409, 413, 422, 429, 503}): ErrorSchema})
 def create_case(
     request: HttpRequest,
     file: File[UploadedFile],
@@ -182,7 +182,10 @@ def _error(status: int, code: str, message: str) -> HttpResponse:
 
 @api.exception_handler(UploadRefusedError)
 def answer_refused(_request: HttpRequest, error: UploadRefusedError) -> HttpResponse:
-    return _error(error.status, error.code, error.message)
+    response = _error(error.status, error.code, error.message)
+    if error.retry_after:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 @api.exception_handler(StorageUnavailableError)

@@ -123,6 +123,7 @@ class Case(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(name="case_worklist", fields=["hospital", "-created_at", "-id"]),
+            models.Index(name="case_uploads", fields=["uploader", "-created_at"]),
             models.Index(name="case_queue", fields=["queued_at", "id"], condition=Q(state="queued")),
             models.Index(name="case_leases", fields=["lease_until"], condition=Q(state="processing")),
             models.Index(name="case_displays", fields=["-finished_at"], condition=Q(display="pending")),

@@ -1,6 +1,6 @@
 """Predicates: which rows. Verbs are in services."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -25,6 +25,10 @@ class CaseQuerySet(models.QuerySet["Case"]):
     def visible_to(self, user: User | AnonymousUser) -> "CaseQuerySet":
         """Cases of the user's hospital, for the clinical roles."""
         return self.filter(hospital=user.hospital) if isinstance(user, User) and sees_cases(user) else self.none()
+
+    def sent_by(self, uploader: User, *, since: datetime) -> "CaseQuerySet":
+        """What one user has uploaded since then."""
+        return self.filter(uploader=uploader, created_at__gt=since)
 
     def queued(self) -> "CaseQuerySet":
         """Waiting for a worker, the longest waiting first."""

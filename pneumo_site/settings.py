@@ -33,6 +33,9 @@ try:
     # Uploads and the gate
     UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 64 * 1024 * 1024)
     UPLOAD_MAX_FILES = env.int("UPLOAD_MAX_FILES", 50)
+    UPLOADS_PER_MINUTE = env.int("UPLOADS_PER_MINUTE", 120)  # of one user; 0 for these three: no limit
+    UPLOAD_DAILY_FILES = env.int("UPLOAD_DAILY_FILES", 2000)
+    UPLOAD_DAILY_BYTES = env.int("UPLOAD_DAILY_BYTES", 20 * 1024**3)
 
     # Storage of films: `local` (under MEDIA_DIR) or `s3`
     STORAGE_BACKEND = env.str("STORAGE_BACKEND", "local")

@@ -16,6 +16,7 @@ from accounts.models import User
 from diagnostics import queue, storage
 from diagnostics.exceptions import UploadRefusedError
 from diagnostics.models import Case, Patient
+from diagnostics.services.quota import check_quota
 from mlmodel import api
 
 FILE_NAME_MAX = 255  # characters kept of the user's file name
@@ -59,6 +60,7 @@ def accept_upload(
     sha256 = storage.hash_file(file)
     if idempotency_key and (earlier := _earlier_upload(uploader, idempotency_key, sha256)):
         return AcceptedUpload(earlier, created=False)
+    check_quota(uploader=uploader, size=file.size or 0)
     case_id = uuid4()
     storage.save_film(storage.original_key(case_id), file)
     try:
