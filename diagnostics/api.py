@@ -78,6 +78,7 @@ class CaseSchema(AcceptedSchema):
     flags: list[str] = Field([], description="The prediction's flags; empty where there is none.")
     overrides: list[OverrideSchema] = Field([], description="Refusals that a radiologist has set aside, the latest first.")
     duplicate_of: UUID | None = None
+    film_removed_at: datetime | None = Field(None, description="When the retention time was over and the film's bytes went.")
     reviewed: bool = Field(False, description="A clinician has signed a verdict on this result; until then it is preliminary.")
 
 
@@ -139,6 +140,7 @@ def read_case(request: HttpRequest, case_id: UUID) -> dict[str, Any]:
         "flags": case.result.flags if case.result else [],
         "overrides": [_override(override) for override in case.overrides.all()],
         "duplicate_of": case.duplicate_of_id,
+        "film_removed_at": case.purged_at,
         "reviewed": signed_review(case) is not None,
     }
 

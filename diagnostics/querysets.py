@@ -50,6 +50,18 @@ class CaseQuerySet(models.QuerySet["Case"]):
     def final(self) -> "CaseQuerySet":
         return self.filter(state__in=["done", "refused", "failed"])
 
+    def with_film(self) -> "CaseQuerySet":
+        """Whose bytes are kept still."""
+        return self.filter(purged_at=None)
+
+    def kept_longer_than(self, *, days: int) -> "CaseQuerySet":
+        """Films whose retention time is over; never one that waits for its analysis."""
+        return self.with_film().final().filter(created_at__lt=Now() - timedelta(days=days))
+
+    def purge_begun(self) -> "CaseQuerySet":
+        """Marked as removed, while some of the bytes may still be there."""
+        return self.filter(purged_at__isnull=False, original_key__gt="")
+
     def without_display(self) -> "CaseQuerySet":
         """Analysed films whose picture for the browser is still to be drawn, newest first: somebody looks at those."""
         return self.filter(display="pending", state__in=["done", "refused"]).order_by("-finished_at")
@@ -99,8 +111,8 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         return self.filter(pk=models.Subquery(signed.order_by("-created_at").values("pk")[:1]))
 
     def trainable(self) -> "ReviewQuerySet":
-        """Verdicts in force that say what a network can learn: pneumonia, or none."""
-        return self.latest_signed().filter(finding__in=["PNEUMONIA", "NO_PNEUMONIA"])
+        """Verdicts in force that say what a network can learn, pneumonia or none, on films that are still there."""
+        return self.latest_signed().filter(finding__in=["PNEUMONIA", "NO_PNEUMONIA"], case__purged_at=None)
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):

@@ -68,6 +68,12 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
         opened: File = super()._open(name, mode)  # type: ignore[misc]
         return opened
 
+    def delete(self, name: str) -> None:
+        """As Django's, but a volume that is not mounted must not look like a film that is gone."""
+        if not Path(self.path(name)).parent.is_dir():
+            raise VolumeMissingError("the films' directory is missing")
+        super().delete(name)  # type: ignore[misc]
+
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         """Keys are ours: a derived picture that is drawn again replaces the first."""
         return name
@@ -143,6 +149,15 @@ def open_film(key: str) -> File:
         raise StorageUnavailableError(f"reading {key}: {type(error).__name__}") from error
     film.name = None  # or the answer's header would name where the file lies
     return film
+
+
+def delete_film(key: str) -> None:
+    """Remove an object for good; none there is none to remove. Raises `StorageUnavailableError`."""
+    try:
+        if films().exists(key):
+            films().delete(key)
+    except transient_errors() as error:
+        raise StorageUnavailableError(f"removing {key}: {type(error).__name__}") from error
 
 
 def delete_quietly(key: str) -> None:

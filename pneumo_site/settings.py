@@ -37,6 +37,10 @@ try:
     UPLOAD_DAILY_FILES = env.int("UPLOAD_DAILY_FILES", 2000)
     UPLOAD_DAILY_BYTES = env.int("UPLOAD_DAILY_BYTES", 20 * 1024**3)
 
+    IMAGE_RETENTION_DAYS = env.int("IMAGE_RETENTION_DAYS", 0)  # 0: films are kept for ever
+    if IMAGE_RETENTION_DAYS < 0:
+        raise ImproperlyConfigured(f"IMAGE_RETENTION_DAYS is 0 or more. Received: {IMAGE_RETENTION_DAYS}")
+
     # Storage of films: `local` (under MEDIA_DIR) or `s3`
     STORAGE_BACKEND = env.str("STORAGE_BACKEND", "local")
     if STORAGE_BACKEND not in {"local", "s3"}:

@@ -1,7 +1,7 @@
 """How many films one user may send: by the minute, so that a program in a loop is slowed down, and by the day.
 
-Counted from the rows, so that all web processes agree. Requests that are answered at the same moment do not see each other: n of
-them may pass a limit by n - 1 films.
+Counted from the rows, so that all web processes agree. Requests that are answered at the same moment do not see each other: n
+of them may pass a limit by n - 1 films.
 """
 
 from dataclasses import dataclass

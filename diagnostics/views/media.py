@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 from uuid import UUID
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from accounts.permissions import requires, sees_cases
@@ -24,6 +24,8 @@ RETRY_SECONDS = "30"
 def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The file as it was uploaded, byte for byte, to be saved and not opened."""
     case = get_object_or_404(Case.objects.visible_to(request.user), pk=pk)
+    if case.purged_at:
+        return _gone(request, case)
     return _serve(case.original_key, CONTENT_TYPES[Case.Format(case.format)], name=_download_name(case))
 
 
@@ -32,6 +34,8 @@ def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 def display(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The film as a browser shows it."""
     case = get_object_or_404(Case.objects.visible_to(request.user), pk=pk)
+    if case.purged_at:
+        return _gone(request, case)
     if case.display != Case.Display.READY:
         raise Http404
     return _serve(storage.display_key(case.pk), "image/png")
@@ -42,10 +46,16 @@ def display(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 def heatmap(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Where the model looked: an RGBA picture to lay over the whole film."""
     case = get_object_or_404(Case.objects.visible_to(request.user).with_result(), pk=pk)
+    if case.purged_at:
+        return _gone(request, case)
     prediction = case.result
     if prediction is None or not prediction.heatmap_key:
         raise Http404
     return _serve(prediction.heatmap_key, "image/png")
+
+
+def _gone(request: HttpRequest, case: Case) -> HttpResponse:
+    return render(request, "410.html", {"case": case}, status=410)
 
 
 def _serve(key: str, content_type: str, *, name: str = "") -> HttpResponseBase:
