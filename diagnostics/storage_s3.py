@@ -1,5 +1,6 @@
 """Films in a bucket. A module of its own: boto3 takes 25 MB, which a portal with local files need not have."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from boto3.exceptions import Boto3Error
@@ -8,7 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from storages.backends.s3 import S3Storage
 
-from diagnostics.storage import PrivateStorageMixin
+from diagnostics.storage import PrivateStorageMixin, StoredObject
 
 
 class PrivateS3Storage(PrivateStorageMixin, S3Storage):
@@ -39,3 +40,24 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
         if kms_key_id:
             options["object_parameters"] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id}
         super().__init__(**options)
+
+    def list_objects(self, folder: str) -> Iterator[StoredObject]:
+        """A thousand keys for each request, in the order of their bytes."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket_name, Prefix=f"{folder}/")
+        for page in pages:
+            for found in page.get("Contents", ()):
+                yield StoredObject(found["Key"], found["Size"], found["LastModified"])
+
+    def list_unfinished(self, folder: str) -> Iterator[StoredObject]:
+        """Uploads in parts that a process began and did not live to finish: invisible, and kept until they are aborted."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket_name, Prefix=f"{folder}/")
+        for page in pages:
+            for begun in page.get("Uploads", ()):
+                yield StoredObject(begun["Key"], 0, begun["Initiated"], begun["UploadId"])
+
+    def abort_upload(self, stored: StoredObject) -> None:
+        self._client.abort_multipart_upload(Bucket=self.bucket_name, Key=stored.key, UploadId=stored.upload_id)
+
+    @property
+    def _client(self) -> Any:
+        return self.connection.meta.client
