@@ -1,6 +1,6 @@
 """Films in a bucket. A module of its own: boto3 takes 25 MB, which a portal with local files need not have."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from boto3.exceptions import Boto3Error
@@ -10,6 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from storages.backends.s3 import S3Storage
 
 from diagnostics.storage import PrivateStorageMixin, StoredObject
+
+NOTHING_SET = frozenset({"NoSuchPublicAccessBlockConfiguration", "ServerSideEncryptionConfigurationNotFoundError"})
 
 
 class PrivateS3Storage(PrivateStorageMixin, S3Storage):
@@ -57,6 +59,27 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
 
     def abort_upload(self, stored: StoredObject) -> None:
         self._client.abort_multipart_upload(Bucket=self.bucket_name, Key=stored.key, UploadId=stored.upload_id)
+
+    def describe_bucket(self) -> dict[str, bool | None]:
+        """What should be so of a bucket with films; None where it cannot be told. Raises as the library does."""
+        name = {"Bucket": self.bucket_name}
+        block = self._ask(lambda: self._client.get_public_access_block(**name)["PublicAccessBlockConfiguration"])
+        rules = self._ask(lambda: self._client.get_bucket_encryption(**name)["ServerSideEncryptionConfiguration"]["Rules"])
+        versions = self._ask(lambda: self._client.get_bucket_versioning(**name))
+        return {
+            "public access is blocked": None if block is None else bool(block) and all(block.values()),
+            "objects are encrypted": None if rules is None else bool(rules),
+            "versions are kept": None if versions is None else versions.get("Status") == "Enabled",
+        }
+
+    @staticmethod
+    def _ask(question: Callable[[], Any]) -> Any:
+        """The answer; empty where nothing was set, None where we may not ask or the server does not know the question."""
+        try:
+            return question()
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            return {} if code in NOTHING_SET else None
 
     @property
     def _client(self) -> Any:
