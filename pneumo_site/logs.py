@@ -42,13 +42,14 @@ class JsonFormatter(logging.Formatter):
 
 def describe(record: logging.LogRecord) -> dict[str, Any]:
     """All that is ever written of a record; what is not known is left out."""
+    request = getattr(record, "request", None)
     facts: dict[str, Any] = {
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname,
         "logger": record.name,
         "message": QUERY.sub("?…", record.getMessage()),
-        "request_id": request_context.current().request_id,
-        "user_id": request_context.current_user_id(),
+        "request_id": request_context.context_of(request).request_id,
+        "user_id": request_context.current_user_id(request),
     }
     if record.exc_info and record.exc_info[0] is not None:
         facts["exception"] = describe_error(record.exc_info)

@@ -96,6 +96,17 @@ def test_a_view_that_fails_is_logged_with_request_and_user_and_without_data(
     assert CANARY not in lines.getvalue()
 
 
+def test_a_refusal_is_logged_with_request_and_user(client: Client, operator: User, lines: StringIO) -> None:
+    client.force_login(operator)
+    client.get("/cases/", headers={"X-Request-ID": REQUEST_ID})
+    line = next(json.loads(line) for line in lines.getvalue().splitlines() if "django.request" in line)
+    assert (line["message"], line["request_id"], line["user_id"]) == (
+        "Forbidden (Permission denied): /cases/",
+        REQUEST_ID,
+        str(operator.pk),
+    )
+
+
 def test_a_search_and_a_refused_form_leave_no_trace_of_what_was_typed(client: Client, doctor: User, lines: StringIO) -> None:
     client.force_login(doctor)
     strict = Client(enforce_csrf_checks=True)
