@@ -1,9 +1,11 @@
 """One user's uploads are limited by the minute and by the day; nobody else's, and never what was accepted before."""
 
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -132,3 +134,8 @@ def test_the_count_is_one_query_by_an_index(doctor: User) -> None:
     if connection.vendor == "sqlite":
         plan = " ".join(str(row) for row in connection.cursor().execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}").fetchall())
         assert "case_uploads" in plan
+
+
+def test_the_demos_own_films_are_not_limited(db: None) -> None:
+    call_command("seed_demo", stdout=StringIO())
+    assert Case.objects.count() > 2
