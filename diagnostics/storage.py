@@ -91,7 +91,7 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
         """As Django's, but a volume that is not mounted must not look like a film that is gone."""
         if not Path(self.path(name)).parent.is_dir():
             raise VolumeMissingError("the films' directory is missing")
-        super().delete(name)  # type: ignore[misc]
+        super().delete(name)
 
     def list_objects(self, folder: str) -> Iterator[StoredObject]:
         """All files of a folder by name, those that are still being written too."""

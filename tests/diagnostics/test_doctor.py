@@ -210,7 +210,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 @pytest.mark.s3
 def test_a_bucket_is_judged_by_what_it_says_of_itself(settings: Settings, s3: dict[str, str]) -> None:
     settings.STORAGE_BACKEND = "s3"
-    where = {"endpoint_url": s3["S3_ENDPOINT_URL"], "region_name": s3["S3_REGION"]}
+    where: dict[str, Any] = {"endpoint_url": s3["S3_ENDPOINT_URL"], "region_name": s3["S3_REGION"]}
     options = {"bucket_name": S3_BUCKET, "access_key": "test", "secret_key": "test", **where}
     films = {"BACKEND": "diagnostics.storage_s3.PrivateS3Storage", "OPTIONS": options}
     settings.STORAGES = {**settings.STORAGES, "films": films}

@@ -191,6 +191,16 @@ def test_the_page_says_that_the_film_is_gone_and_offers_nothing_with_it(client: 
         assert offer not in page
 
 
+def test_nobody_signs_a_verdict_on_a_film_that_nobody_sees(client: Client, radiologist: User) -> None:
+    case = old_case(radiologist, state="refused")
+    run()
+    client.force_login(radiologist)
+    assert "review-form" not in client.get(f"/cases/{case.pk}/").content.decode()
+    answer = client.post(f"/cases/{case.pk}/review/", {"finding": "NO_PNEUMONIA", "sign": "1"})
+    assert answer.status_code == 422
+    assert not case.reviews.exists()
+
+
 @pytest.mark.parametrize("part", ["original", "display", "heatmap"])
 def test_a_removed_films_bytes_are_410_and_a_strangers_404(client: Client, doctor: User, stranger: User, part: str) -> None:
     case = old_case(doctor)

@@ -181,7 +181,7 @@ def test_a_file_that_was_never_finished_is_told_apart(doctor: User, tmp_path: Pa
 
 @pytest.mark.s3
 def test_an_upload_to_a_bucket_that_was_never_finished_is_aborted(doctor: User, s3: dict[str, str]) -> None:
-    options = {"endpoint_url": s3["S3_ENDPOINT_URL"], "region_name": s3["S3_REGION"]}
+    options: dict[str, Any] = {"endpoint_url": s3["S3_ENDPOINT_URL"], "region_name": s3["S3_REGION"]}
     client: Any = boto3.client("s3", aws_access_key_id="test", aws_secret_access_key="test", **options)
     from diagnostics.storage_s3 import PrivateS3Storage
 

@@ -36,7 +36,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield port
 
 
-def connect(port: int, username: str, password: str = "") -> redis.Redis:
+def connect(port: int, username: str, password: str = "") -> Any:
     return redis.Redis(port=port, username=username, password=password)
 
 
