@@ -13,6 +13,8 @@ from diagnostics.models import Case, GateOverride, Patient, Prediction, Review, 
 from diagnostics.services.administration import cancel_case
 from diagnostics.services.reanalysis import reanalyse_cases
 
+FILM_REMOVED = ("purged_at", admin.EmptyFieldListFilter)
+
 
 class RecordMixin:
     """Written by the portal alone: nobody adds, changes or deletes a row here."""
@@ -83,7 +85,8 @@ class ReviewInline(RecordMixin, admin.TabularInline):
 class CaseAdmin(RecordMixin, HospitalScopedAdmin):
     audit_read = Action.CASE_VIEWED
     list_display = ["short_id", "state", "code", "patient", "file_name", "uploader", "created_at", "attempt"]
-    list_filter = ["state", "format", "refusal_code", "failure_code", "created_at", "hospital"]
+    list_filter = ["state", "format", "refusal_code", "failure_code", "created_at", FILM_REMOVED, "hospital"]
+    readonly_fields = ["purged_at"]
     search_fields = ["=id", "accession_number", "file_name", "patient__record_number", "patient__name", "uploader__email"]
     date_hierarchy = "created_at"
     list_select_related = ["patient", "uploader", "hospital"]

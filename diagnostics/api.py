@@ -80,6 +80,7 @@ class CaseSchema(AcceptedSchema):
     flags: list[str] = Field([], description="The prediction's flags; empty where there is none.")
     overrides: list[OverrideSchema] = Field([], description="Refusals that a radiologist has set aside, the latest first.")
     duplicate_of: UUID | None = None
+    film_removed_at: datetime | None = Field(None, description="When the retention time was over and the film's bytes went.")
     reviewed: bool = Field(False, description="A clinician has signed a verdict on this result; until then it is preliminary.")
 
 
@@ -104,7 +105,7 @@ class UploadForm(Schema):
 api = NinjaAPI(title="Chest X-ray portal", version="1", auth=Token(), docs_url=None, urls_namespace="api")
 
 
-@api.post("/cases", response={201: AcceptedSchema, 200: AcceptedSchema, frozenset({409, 413, 422, 503}): ErrorSchema})
+@api.post("/cases", response={201: AcceptedSchema, 200: AcceptedSchema, frozenset({409, 413, 422, 429, 503}): ErrorSchema})
 def create_case(
     request: HttpRequest,
     file: File[UploadedFile],
@@ -146,6 +147,7 @@ def read_case(request: HttpRequest, case_id: UUID) -> dict[str, Any]:
         "flags": case.result.flags if case.result else [],
         "overrides": [_override(override) for override in case.overrides.all()],
         "duplicate_of": case.duplicate_of_id,
+        "film_removed_at": case.purged_at,
         "reviewed": signed_review(case) is not None,
     }
 
@@ -190,7 +192,10 @@ def _error(status: int, code: str, message: str) -> HttpResponse:
 
 @api.exception_handler(UploadRefusedError)
 def answer_refused(_request: HttpRequest, error: UploadRefusedError) -> HttpResponse:
-    return _error(error.status, error.code, error.message)
+    response = _error(error.status, error.code, error.message)
+    if error.retry_after:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 @api.exception_handler(StorageUnavailableError)

@@ -119,7 +119,7 @@ def _upload_film(doctor: User, film: DemoFilm, seed: int) -> None:
     patient = PatientData(film.record_number, film.name, birth_date, "FM"[seed % 2]) if film.record_number else None
     content, suffix = _draw(film, seed, birth_date)
     file = SimpleUploadedFile(f"demo-film-{seed + 1:02}.{suffix}", content)
-    accept_upload(uploader=doctor, file=file, patient=patient, clinical_note=film.note)
+    accept_upload(uploader=doctor, file=file, patient=patient, clinical_note=film.note, limited=False)
 
 
 def _draw(film: DemoFilm, seed: int, birth_date: date) -> tuple[bytes, str]:

@@ -6,11 +6,12 @@ class DiagnosticsError(Exception):
 
 
 class UploadRefusedError(DiagnosticsError):
-    """The gate turned a file away: nothing was stored. `message` is a fixed sentence for the user."""
+    """A file was turned away: nothing was stored. `message` is a sentence for the user; `retry_after` seconds, where a later
+    try may succeed."""
 
-    def __init__(self, code: str, message: str, *, status: int = 422) -> None:
+    def __init__(self, code: str, message: str, *, status: int = 422, retry_after: int | None = None) -> None:
         super().__init__(f"{code}: {message}")
-        self.code, self.message, self.status = code, message, status
+        self.code, self.message, self.status, self.retry_after = code, message, status, retry_after
 
 
 class StorageUnavailableError(DiagnosticsError):

@@ -1,10 +1,10 @@
-"""What the frame asks of this room: are storage, queue and worker there?"""
+"""Are the parts there that the portal needs? For the frame's /readyz and for `doctor`."""
 
 import time
 from collections.abc import Callable
 from functools import lru_cache
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from diagnostics import queue, storage
 from diagnostics.exceptions import StorageUnavailableError
@@ -19,7 +19,22 @@ def collect_readiness() -> dict[str, Callable[[], str]]:
 
     What begins with `degraded` is wrong and yet the part does its work.
     """
-    return {"storage": check_storage, "redis": check_redis, "worker": check_worker, "model": check_model}
+    return {
+        "database": check_database,
+        "storage": check_storage,
+        "redis": check_redis,
+        "worker": check_worker,
+        "model": check_model,
+    }
+
+
+def check_database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return "down"
+    return "ok"
 
 
 def check_storage() -> str:

@@ -6,6 +6,7 @@ A case's life; each arrow is one conditional UPDATE (`services.analysis`, `servi
       ▲            │
       └── lease over, or a transient error: attempt + 1 at the next claim, at most ANALYSIS_MAX_ATTEMPTS
 
+A final case may lose its film when the retention time is over (`purged_at`); it is never queued again after that.
 A row exists only once the film's bytes are durable, so there is no state before `queued`.
 """
 
@@ -92,7 +93,7 @@ class Case(models.Model):
     clinical_note = models.TextField(max_length=2000, blank=True)
 
     file_name = models.CharField(max_length=255, help_text="As the user named it; for display only.")
-    original_key = models.CharField(max_length=200, editable=False)
+    original_key = models.CharField(max_length=200, editable=False, help_text="Empty once the film's bytes are removed.")
     sha256 = models.CharField("SHA-256 of the file", max_length=64, editable=False)
     pixel_sha256 = models.CharField("SHA-256 of the pixels", max_length=64, blank=True, editable=False)
     format = models.CharField(max_length=5, choices=Format)
@@ -116,6 +117,7 @@ class Case(models.Model):
     started_at = models.DateTimeField(null=True, blank=True, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True, editable=False)
     first_viewed_at = models.DateTimeField("result first opened at", null=True, blank=True, editable=False)
+    purged_at = models.DateTimeField("film removed at", null=True, blank=True, editable=False)
 
     objects = CaseQuerySet.as_manager()
 
@@ -123,6 +125,7 @@ class Case(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(name="case_worklist", fields=["hospital", "-created_at", "-id"]),
+            models.Index(name="case_uploads", fields=["uploader", "-created_at"]),
             models.Index(name="case_queue", fields=["queued_at", "id"], condition=Q(state="queued")),
             models.Index(name="case_leases", fields=["lease_until"], condition=Q(state="processing")),
             models.Index(name="case_displays", fields=["-finished_at"], condition=Q(display="pending")),
@@ -153,6 +156,11 @@ class Case(models.Model):
                 name="case_final_has_end",
                 condition=Q(state__in=["done", "refused", "failed"], finished_at__isnull=False)
                 | (Q(state__in=["queued", "processing"]) & Q(finished_at=None)),
+            ),
+            models.CheckConstraint(
+                name="case_without_film_is_final",
+                condition=Q(purged_at=None, original_key__gt="")
+                | Q(purged_at__isnull=False, state__in=["done", "refused", "failed"], display="unavailable"),
             ),
             models.UniqueConstraint(
                 name="case_idempotency_key_is_unique",

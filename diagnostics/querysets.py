@@ -1,6 +1,6 @@
 """Predicates: which rows. Verbs are in services."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -31,6 +31,10 @@ class CaseQuerySet(models.QuerySet["Case"]):
         """Cases of the user's hospital, for the clinical roles."""
         return self.filter(hospital=user.hospital) if isinstance(user, User) and sees_cases(user) else self.none()
 
+    def sent_by(self, uploader: User, *, since: datetime) -> "CaseQuerySet":
+        """What one user has uploaded since then."""
+        return self.filter(uploader=uploader, created_at__gt=since)
+
     def queued(self) -> "CaseQuerySet":
         """Waiting for a worker, the longest waiting first."""
         return self.filter(state="queued").order_by("queued_at", "pk")
@@ -50,6 +54,18 @@ class CaseQuerySet(models.QuerySet["Case"]):
 
     def final(self) -> "CaseQuerySet":
         return self.filter(state__in=["done", "refused", "failed"])
+
+    def with_film(self) -> "CaseQuerySet":
+        """Whose bytes are kept still."""
+        return self.filter(purged_at=None)
+
+    def kept_longer_than(self, *, days: int) -> "CaseQuerySet":
+        """Films whose retention time is over; never one that waits for its analysis."""
+        return self.with_film().final().filter(created_at__lt=Now() - timedelta(days=days))
+
+    def purge_begun(self) -> "CaseQuerySet":
+        """Marked as removed, while some of the bytes may still be there."""
+        return self.filter(purged_at__isnull=False, original_key__gt="")
 
     def without_display(self) -> "CaseQuerySet":
         """Analysed films whose picture for the browser is still to be drawn, newest first: somebody looks at those."""
@@ -100,8 +116,8 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         return self.filter(pk=models.Subquery(signed.order_by("-created_at").values("pk")[:1]))
 
     def trainable(self) -> "ReviewQuerySet":
-        """Verdicts in force that say what a network can learn: pneumonia, or none."""
-        return self.latest_signed().filter(finding__in=["PNEUMONIA", "NO_PNEUMONIA"])
+        """Verdicts in force that say what a network can learn, pneumonia or none, on films that are still there."""
+        return self.latest_signed().filter(finding__in=["PNEUMONIA", "NO_PNEUMONIA"], case__purged_at=None)
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):

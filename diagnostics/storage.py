@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
@@ -12,20 +15,36 @@ from django.core.files.storage import FileSystemStorage, Storage, storages
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 
 COPY_CHUNK = 256 * 1024  # bytes
-AUDIT_HEADS = "audit-heads"
+ORIGINALS, DISPLAYS, HEATMAPS, PROBES = "cases", "displays", "heatmaps", "probes"  # the folders of our keys
+AUDIT_HEADS = "audit-heads"  # ends of the audit log
+PART = ".part"  # ends the name of a local file that is still being written, or never was finished
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What the storage says of one object. `upload_id`: of an upload to S3 that never was finished; nothing can read it."""
+
+    key: str
+    size: int
+    modified_at: datetime
+    upload_id: str = ""
+
+    @property
+    def is_unfinished(self) -> bool:
+        return bool(self.upload_id) or self.key.endswith(PART)
 
 
 def original_key(case_id: UUID) -> str:
     """The key is ours: nothing of the user's file name or the patient is in it."""
-    return f"cases/{case_id}"
+    return f"{ORIGINALS}/{case_id}"
 
 
 def display_key(case_id: UUID) -> str:
-    return f"displays/{case_id}"
+    return f"{DISPLAYS}/{case_id}"
 
 
 def new_heatmap_key() -> str:
-    return f"heatmaps/{uuid4()}"
+    return f"{HEATMAPS}/{uuid4()}"
 
 
 def audit_head_key(sequence: int) -> str:
@@ -52,7 +71,7 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
     def _save(self, name: str, content: File) -> str:
         target = Path(self.path(name))
         _make_directories(target.parent)
-        temporary = target.with_name(f".{target.name}.{uuid4().hex}.part")
+        temporary = target.with_name(f".{target.name}.{uuid4().hex}{PART}")
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_permissions_mode or 0o640)
             with os.fdopen(descriptor, "wb") as file:
@@ -72,6 +91,26 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
             raise VolumeMissingError("the films' directory is missing")
         opened: File = super()._open(name, mode)  # type: ignore[misc]
         return opened
+
+    def delete(self, name: str) -> None:
+        """As Django's, but a volume that is not mounted must not look like a film that is gone."""
+        if not Path(self.path(name)).parent.is_dir():
+            raise VolumeMissingError("the films' directory is missing")
+        super().delete(name)
+
+    def list_objects(self, folder: str) -> Iterator[StoredObject]:
+        """All files of a folder by name, those that are still being written too."""
+        directory = Path(self.path(folder))
+        for name in sorted(path.name for path in directory.iterdir()) if directory.is_dir() else ():
+            try:
+                facts = (directory / name).stat()
+            except FileNotFoundError:  # finished or removed since the listing
+                continue
+            yield StoredObject(f"{folder}/{name}", facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
+
+    def list_unfinished(self, folder: str) -> Iterator[StoredObject]:
+        """None beside those that `list_objects` names."""
+        yield from ()
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         """Keys are ours: a derived picture that is drawn again replaces the first."""
@@ -150,14 +189,55 @@ def open_film(key: str) -> File:
     return film
 
 
-def list_keys(prefix: str) -> list[str]:
-    """The keys below a prefix, in order; a prefix that nothing was stored under is empty. Raises `StorageUnavailableError`."""
+def is_stored(key: str) -> bool:
+    """Whether there is such an object. Raises `StorageUnavailableError`."""
     try:
-        return sorted(f"{prefix}/{name}" for name in films().listdir(prefix)[1])
-    except FileNotFoundError:
-        return []
+        return films().exists(key)
     except transient_errors() as error:
-        raise StorageUnavailableError(f"listing {prefix}: {type(error).__name__}") from error
+        raise StorageUnavailableError(f"looking for {key}: {type(error).__name__}") from error
+
+
+def hash_stored(key: str) -> str:
+    """SHA-256 of an object, in constant memory. Raises as `open_film` does."""
+    with open_film(key) as film:
+        try:
+            return hash_file(film)
+        except transient_errors() as error:
+            raise StorageUnavailableError(f"reading {key}: {type(error).__name__}") from error
+
+
+def list_folder(folder: str) -> Iterator[StoredObject]:
+    """Every object of a folder in the order of the keys' bytes, then what was never finished.
+
+    Raises `StorageUnavailableError`.
+    """
+    listing: Any = films()
+    try:
+        yield from listing.list_objects(folder)
+        yield from listing.list_unfinished(folder)
+    except transient_errors() as error:
+        raise StorageUnavailableError(f"listing {folder}: {type(error).__name__}") from error
+
+
+def discard(stored: StoredObject) -> None:
+    """Remove what no row names. Raises `StorageUnavailableError`."""
+    if not stored.upload_id:
+        delete_film(stored.key)
+        return
+    bucket: Any = films()
+    try:
+        bucket.abort_upload(stored)
+    except transient_errors() as error:
+        raise StorageUnavailableError(f"aborting {stored.key}: {type(error).__name__}") from error
+
+
+def delete_film(key: str) -> None:
+    """Remove an object for good; none there is none to remove. Raises `StorageUnavailableError`."""
+    try:
+        if is_stored(key):
+            films().delete(key)
+    except transient_errors() as error:
+        raise StorageUnavailableError(f"removing {key}: {type(error).__name__}") from error
 
 
 def delete_quietly(key: str) -> None:
@@ -170,7 +250,7 @@ def delete_quietly(key: str) -> None:
 
 def check_storage() -> None:
     """Write, read and delete a probe. Raises `StorageUnavailableError`."""
-    key = f"probes/{uuid4()}"
+    key = f"{PROBES}/{uuid4()}"
     try:
         save_derived(key, b"probe")
         if read_film(key) != b"probe":

@@ -1,5 +1,6 @@
 """Films in a bucket. A module of its own: boto3 takes 25 MB, which a portal with local files need not have."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from boto3.exceptions import Boto3Error
@@ -8,7 +9,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from storages.backends.s3 import S3Storage
 
-from diagnostics.storage import PrivateStorageMixin
+from diagnostics.storage import PrivateStorageMixin, StoredObject
+
+NOTHING_SET = frozenset({"NoSuchPublicAccessBlockConfiguration", "ServerSideEncryptionConfigurationNotFoundError"})
 
 
 class PrivateS3Storage(PrivateStorageMixin, S3Storage):
@@ -39,3 +42,45 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
         if kms_key_id:
             options["object_parameters"] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id}
         super().__init__(**options)
+
+    def list_objects(self, folder: str) -> Iterator[StoredObject]:
+        """A thousand keys for each request, in the order of their bytes."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket_name, Prefix=f"{folder}/")
+        for page in pages:
+            for found in page.get("Contents", ()):
+                yield StoredObject(found["Key"], found["Size"], found["LastModified"])
+
+    def list_unfinished(self, folder: str) -> Iterator[StoredObject]:
+        """Uploads in parts that a process began and did not live to finish: invisible, and kept until they are aborted."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket_name, Prefix=f"{folder}/")
+        for page in pages:
+            for begun in page.get("Uploads", ()):
+                yield StoredObject(begun["Key"], 0, begun["Initiated"], begun["UploadId"])
+
+    def abort_upload(self, stored: StoredObject) -> None:
+        self._client.abort_multipart_upload(Bucket=self.bucket_name, Key=stored.key, UploadId=stored.upload_id)
+
+    def describe_bucket(self) -> dict[str, bool | None]:
+        """What should be so of a bucket with films; None where it cannot be told. Raises as the library does."""
+        name = {"Bucket": self.bucket_name}
+        block = self._ask(lambda: self._client.get_public_access_block(**name)["PublicAccessBlockConfiguration"])
+        rules = self._ask(lambda: self._client.get_bucket_encryption(**name)["ServerSideEncryptionConfiguration"]["Rules"])
+        versions = self._ask(lambda: self._client.get_bucket_versioning(**name))
+        return {
+            "public access is blocked": None if block is None else bool(block) and all(block.values()),
+            "objects are encrypted": None if rules is None else bool(rules),
+            "versions are kept": None if versions is None else versions.get("Status") == "Enabled",
+        }
+
+    @staticmethod
+    def _ask(question: Callable[[], Any]) -> Any:
+        """The answer; empty where nothing was set, None where we may not ask or the server does not know the question."""
+        try:
+            return question()
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            return {} if code in NOTHING_SET else None
+
+    @property
+    def _client(self) -> Any:
+        return self.connection.meta.client

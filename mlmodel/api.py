@@ -81,6 +81,7 @@ __all__ = [
     "register_artifact",
     "registered_versions",
     "service_periods",
+    "verify_version",
     "versions_in_service",
 ]
 
@@ -138,6 +139,19 @@ def open_decoders(children: int) -> "DecoderPool":
     from mlmodel.decoder_pool import DecoderPool
 
     return DecoderPool(children)
+
+
+def verify_version(version: str | None = None) -> ModelInfo:
+    """The version, by default the one in service, after every file was compared with its hash; loads no tensor library.
+
+    Raises `ArtifactMissingError`, `ArtifactCorruptError` or `ArtifactIncompatibleError`.
+    """
+    from mlmodel.artifact import read_info, verify_artifact
+    from mlmodel.registry import locate_version
+
+    location = locate_version(version)
+    verify_artifact(location.path, location.sha256)
+    return read_info(location.path)
 
 
 def active_model() -> ModelInfo:

@@ -7,19 +7,27 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
 env = Env()
+secret_files: dict[str, Path] = {}  # by the setting's name, those that were read: `doctor` looks at their modes
 
 
 def read_secret(name: str, *, default: str | None = None) -> str | None:
-    """Value of `NAME`, or the content of the file that `NAME_FILE` names; raises where both are set."""
+    """Value of `NAME`, or the content of the file that `NAME_FILE` names.
+
+    Raises where both are set, or the file cannot be read or holds nothing: an empty token must not open what it guards.
+    """
     value, path = env.str(name, None), env.path(f"{name}_FILE", None)
     if value is not None and path is not None:
         raise ImproperlyConfigured(f"Set {name} or {name}_FILE, not both.")
     if path is None:
         return value if value is not None else default
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
         raise ImproperlyConfigured(f"{name}_FILE names {path}, which cannot be read.") from error
+    if not value:
+        raise ImproperlyConfigured(f"{name}_FILE names {path}, which is empty.")
+    secret_files[name] = path
+    return value
 
 
 def require_secret(name: str, *, length: int = 50) -> str:
@@ -53,9 +61,10 @@ def embedded_secret(path: Path) -> str:
     except FileExistsError:
         pass
     value = path.read_text(encoding="ascii").strip()
+    secret_files[path.name] = path
     if not value:
         raise ImproperlyConfigured(f"{path} is empty: delete it, and the next start makes a new secret.")
     return value
 
 
-__all__ = ["EnvError", "embedded_secret", "env", "read_secret", "refuse_unsafe_production", "require_secret"]
+__all__ = ["EnvError", "embedded_secret", "env", "read_secret", "refuse_unsafe_production", "require_secret", "secret_files"]

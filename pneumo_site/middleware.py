@@ -8,22 +8,45 @@ from django.shortcuts import render
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
+FEATURES_OFF = (
+    "accelerometer", "autoplay", "browsing-topics", "camera", "display-capture", "encrypted-media", "geolocation", "gyroscope",
+    "magnetometer", "microphone", "midi", "payment", "picture-in-picture", "screen-wake-lock", "serial", "usb",
+)  # fmt: skip
+PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in FEATURES_OFF)
+PICTURE_TYPES = ("image/", "application/dicom")
+PICTURE_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+LOG_OUT_VIEWS = frozenset({"account_logout", "admin:logout"})
+
 FORM_ALLOWANCE = 1024 * 1024  # bytes of a multipart request that are not the file
 UNAVAILABLE_MESSAGE = "The server's disk does not take the film. Nothing was saved; please send it again later."
 TOO_LARGE_MESSAGE = "The upload is larger than {limit} MB, the most this portal accepts."
 
 
-def private_responses(get_response: GetResponse) -> GetResponse:
-    """Nothing that a log-in protects is kept by a browser or proxy, and no window of another origin reaches ours."""
+def secure_headers(get_response: GetResponse) -> GetResponse:
+    """What every answer of every address carries, a static file's and a refusal's too; the rest is Django's and django-csp's.
+
+    Nothing that a log-in protects is kept by a browser or proxy, no window of another origin reaches ours, and a film that is
+    opened by itself can run nothing. Logging out empties the browser's cache and storage.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        response.headers["Permissions-Policy"] = PERMISSIONS_POLICY
         if not request.path.startswith(settings.STATIC_URL):
             response.headers.setdefault("Cache-Control", "private, no-store")
+        if response.headers.get("Content-Type", "").startswith(PICTURE_TYPES):
+            response.headers["Content-Security-Policy"] = PICTURE_POLICY
+        if request.method == "POST" and _is_log_out(request):
+            response.headers["Clear-Site-Data"] = '"cache", "storage"'
         return response
 
     return middleware
+
+
+def _is_log_out(request: HttpRequest) -> bool:
+    match = request.resolver_match
+    return match is not None and match.view_name in LOG_OUT_VIEWS
 
 
 def guard_uploads(get_response: GetResponse) -> GetResponse:

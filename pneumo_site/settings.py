@@ -13,7 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError
 
 from pneumo_site.databases import database_from_url, redis_from_url, rq_connection, sqlite_database
-from pneumo_site.environment import embedded_secret, env, read_secret, refuse_unsafe_production, require_secret
+from pneumo_site.environment import embedded_secret, env, read_secret, refuse_unsafe_production, require_secret, secret_files
+from pneumo_site.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -32,6 +33,13 @@ try:
     # Uploads and the gate
     UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 64 * 1024 * 1024)
     UPLOAD_MAX_FILES = env.int("UPLOAD_MAX_FILES", 50)
+    UPLOADS_PER_MINUTE = env.int("UPLOADS_PER_MINUTE", 120)  # of one user; 0 for these three: no limit
+    UPLOAD_DAILY_FILES = env.int("UPLOAD_DAILY_FILES", 2000)
+    UPLOAD_DAILY_BYTES = env.int("UPLOAD_DAILY_BYTES", 20 * 1024**3)
+
+    IMAGE_RETENTION_DAYS = env.int("IMAGE_RETENTION_DAYS", 0)  # 0: films are kept for ever
+    if IMAGE_RETENTION_DAYS < 0:
+        raise ImproperlyConfigured(f"IMAGE_RETENTION_DAYS is 0 or more. Received: {IMAGE_RETENTION_DAYS}")
 
     # Storage of films: `local` (under MEDIA_DIR) or `s3`
     STORAGE_BACKEND = env.str("STORAGE_BACKEND", "local")
@@ -73,6 +81,9 @@ try:
     DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "portal@localhost")
     METRICS_TOKEN = read_secret("METRICS_TOKEN")
     LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+    LOG_FORMAT = env.str("LOG_FORMAT", "line" if EMBEDDED else "json")
+    if LOG_FORMAT not in {"line", "json"}:
+        raise ImproperlyConfigured(f"LOG_FORMAT is line or json. Received: {LOG_FORMAT!r}")
 except EnvError as error:
     raise ImproperlyConfigured(str(error)) from error
 
@@ -89,7 +100,8 @@ PSEUDONYM_KEY = read_secret("PSEUDONYM_KEY") or (embedded_secret(VAR_DIR / "pseu
 AUDIT_KEY = (
     (read_secret("AUDIT_KEY") or embedded_secret(VAR_DIR / "audit_key")) if EMBEDDED else require_secret("AUDIT_KEY", length=32)
 )
-SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
+SECRET_KEY_FALLBACKS = [key.strip() for key in (read_secret("SECRET_KEY_FALLBACKS") or "").split(",") if key.strip()]
+SECRET_FILES = secret_files
 
 INSTALLED_APPS = [
     "diagnostics",
@@ -114,11 +126,13 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "accounts.request_context.middleware",
+    # Those that put headers on an answer stand outside those that give one themselves: redirects, static files, 413
+    "pneumo_site.middleware.secure_headers",
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
-    "pneumo_site.middleware.private_responses",
     "pneumo_site.middleware.guard_uploads",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -126,7 +140,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
@@ -193,6 +206,7 @@ STORAGES = {
 }
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 STATICFILES_DIRS = [BASE_DIR / "static"]
 FILE_UPLOAD_TEMP_DIR = VAR_DIR / "uploads"
 FILE_UPLOAD_PERMISSIONS = 0o640
@@ -254,6 +268,7 @@ SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_USE_SESSIONS = True
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # no second cookie
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 if not EMBEDDED:
@@ -289,11 +304,4 @@ USE_I18N = True
 USE_TZ = True
 
 PROMETHEUS_METRIC_NAMESPACE = "portal"
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"django": {"level": LOG_LEVEL}, "rq.worker": {"level": "WARNING"}},
-}
+LOGGING = logging_config(form=LOG_FORMAT, level=LOG_LEVEL)

@@ -83,7 +83,9 @@ def running_portal(
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     inherited = {name: value for name, value in os.environ.items() if name not in {"DJANGO_SETTINGS_MODULE", "VAR_DIR"}}
     environment = {**inherited, "PATH": path, "VAR_DIR": str(var_dir), "PORTAL_PORT": str(port), "PYTHONUNBUFFERED": "1"}
-    environment |= settings or {}
+    environment |= {"UPLOADS_PER_MINUTE": "0", "UPLOAD_DAILY_FILES": "0"} | dict(
+        settings or {}
+    )  # tests send faster than a ward
     portal = Portal(f"http://127.0.0.1:{port}", var_dir, environment)
     portal.manage("prepare", "--demo")
     portal.logins = json.loads((var_dir / "demo-logins.json").read_text(encoding="utf-8"))

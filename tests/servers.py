@@ -84,10 +84,10 @@ def postgres_server(directory: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def redis_server(directory: Path, *, port: int | None = None) -> Iterator[str]:
-    """A Redis on loopback; yields its REDIS_URL."""
+def redis_server(directory: Path, *, port: int | None = None, config: Path | None = None) -> Iterator[str]:
+    """A Redis on loopback, with a configuration file where one is named; yields its REDIS_URL."""
     port = port or free_port()
-    command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(directory)]
+    command = ["redis-server", *([str(config)] if config else []), "--port", str(port), "--save", "", "--dir", str(directory)]
     with process(command, directory / "redis.log"):
         wait_until(lambda: port_answers(port), "Redis' start")
         yield f"redis://127.0.0.1:{port}/0"

@@ -2,6 +2,8 @@
 
 import os
 
+from pneumo_site.logs import gunicorn_config
+
 bind = f"127.0.0.1:{os.environ.get('PORTAL_PORT', '8000')}"
 workers = 2
 threads = 4
@@ -13,4 +15,5 @@ max_requests = 2000
 max_requests_jitter = 200
 limit_request_line = 4094
 loglevel = "warning"
+logconfig_dict = gunicorn_config(form=os.environ.get("LOG_FORMAT") or "line", level="WARNING")
 proc_name = "portal-web"

@@ -19,17 +19,21 @@ def requeue_case(*, case: Case, by: User | None = None) -> bool:
     `by` is None for a command, here and below.
     """
     with transaction.atomic():
-        changed = Case.objects.filter(pk=case.pk, state__in=REPEATABLE).update(
-            state=Case.State.QUEUED,
-            attempt=0,
-            worker="",
-            refusal_code="",
-            failure_code="",
-            display=Case.Display.PENDING,
-            queued_at=Now(),
-            started_at=None,
-            finished_at=None,
-            first_viewed_at=None,
+        changed = (
+            Case.objects.with_film()
+            .filter(pk=case.pk, state__in=REPEATABLE)
+            .update(
+                state=Case.State.QUEUED,
+                attempt=0,
+                worker="",
+                refusal_code="",
+                failure_code="",
+                display=Case.Display.PENDING,
+                queued_at=Now(),
+                started_at=None,
+                finished_at=None,
+                first_viewed_at=None,
+            )
         )
         if changed:
             queue.wake_worker(case.pk)

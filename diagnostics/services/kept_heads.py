@@ -10,8 +10,9 @@ from diagnostics import storage
 
 def kept_in_storage() -> Iterator[Head]:
     """Raises `StorageUnavailableError`, `StoredFilmDamagedError`, or ValueError for one that was tampered with."""
-    for key in storage.list_keys(storage.AUDIT_HEADS):
-        yield _parse(storage.read_film(key).decode(errors="replace"), key)
+    for stored in storage.list_folder(storage.AUDIT_HEADS):
+        if not stored.is_unfinished:
+            yield _parse(storage.read_film(stored.key).decode(errors="replace"), stored.key)
 
 
 def kept_in_file(path: Path) -> Iterator[Head]:

@@ -33,22 +33,26 @@ def override_refusal(*, case: Case, radiologist: User, reason: str) -> GateOverr
 
 def may_be_overridden(*, case: Case) -> bool:
     """Whether the refusal that the case ended in can be set aside by a radiologist."""
-    if case.state != Case.State.REFUSED or case.refusal_code not in api.OVERRIDABLE:
+    if case.purged_at or case.state != Case.State.REFUSED or case.refusal_code not in api.OVERRIDABLE:
         return False
     return all(override.code != case.refusal_code for override in case.overrides.all())
 
 
 def _queue_again(case: Case, code: str) -> None:
     """The picture for the browser stays: the radiologist looks at it meanwhile."""
-    changed = Case.objects.filter(pk=case.pk, state=Case.State.REFUSED, refusal_code=code).update(
-        state=Case.State.QUEUED,
-        attempt=0,
-        worker="",
-        refusal_code="",
-        queued_at=Now(),
-        started_at=None,
-        finished_at=None,
-        first_viewed_at=None,
+    changed = (
+        Case.objects.with_film()
+        .filter(pk=case.pk, state=Case.State.REFUSED, refusal_code=code)
+        .update(
+            state=Case.State.QUEUED,
+            attempt=0,
+            worker="",
+            refusal_code="",
+            queued_at=Now(),
+            started_at=None,
+            finished_at=None,
+            first_viewed_at=None,
+        )
     )
     if not changed:
         raise TransitionError(f"case {case.pk} is not refused with {code} any more")

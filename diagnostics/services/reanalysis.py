@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 def reanalyse_case(*, case: Case, user: User) -> bool:
     """Put a final case back into the queue for the active version.
 
-    False where the case is not final, or is done and holds a reading of the active version already. Refused and failed cases
-    qualify always: the gate of a new version differs. Earlier predictions and reviews stay; if the new analysis ends in a
-    refusal, they are still the case's history. The caller checks that the user may.
+    False where the case is not final, has lost its film, or is done and holds a reading of the active version already.
+    Refused and failed cases qualify otherwise: the gate of a new version differs. Earlier predictions and reviews stay; if the
+    new analysis ends in a refusal, they are still the case's history. The caller checks that the user may.
     """
     return bool(reanalyse_cases(cases=Case.objects.filter(pk=case.pk), user=user))
 
@@ -51,7 +51,7 @@ def can_be_reanalysed(*, case: Case) -> bool:
 
 def _may_be_read_again(version: str) -> Q:
     read_already = Prediction.objects.filter(case=OuterRef("pk"), model_version=version, is_shadow=False)
-    return Q(state__in=["refused", "failed"]) | Q(~Exists(read_already), state="done")
+    return Q(purged_at=None) & (Q(state__in=["refused", "failed"]) | Q(~Exists(read_already), state="done"))
 
 
 def _fresh_start() -> dict[str, object]:

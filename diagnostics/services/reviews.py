@@ -18,11 +18,11 @@ def record_review(
 ) -> Review:
     """Write the verdict on the case's result (a refused film has none and takes a finding alone).
 
-    `judged` is the prediction that the reviewer had on the screen. Raises `TransitionError` while the case has no final state,
-    for a verdict on a prediction that is not there, and where another result has come meanwhile.
+    `judged` is the prediction that the reviewer had on the screen. Raises `TransitionError` while the case has no final state
+    or once its film is removed, for a verdict on a prediction that is not there, and where another result has come meanwhile.
     """
-    if not case.is_final:
-        raise TransitionError(f"case {case.pk} is {case.state}")
+    if not case.is_final or case.purged_at:
+        raise TransitionError(f"case {case.pk} is {case.state}, or its film is removed")
     prediction = case.result
     if judged and (prediction is None or prediction.pk != judged):
         raise TransitionError(f"case {case.pk}: prediction {judged} is not the one that is shown")

@@ -58,7 +58,8 @@ def read_next_in_shadow(*, predictor: "Predictor", against: str) -> bool:
 
 def _next_shown(run: api.ShadowRun) -> Prediction | None:
     """The earliest result of the version in service that lies behind the bookmark."""
-    shown = Prediction.objects.filter(is_shadow=False, model_version=run.against, case__state=Case.State.DONE)
+    shown = Prediction.objects.filter(is_shadow=False, model_version=run.against)
+    shown = shown.filter(case__state=Case.State.DONE, case__purged_at=None)
     if run.cursor:
         at, pk = run.cursor.split()
         after = datetime.fromisoformat(at)

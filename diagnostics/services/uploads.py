@@ -17,6 +17,7 @@ from accounts.models import User
 from diagnostics import queue, storage
 from diagnostics.exceptions import UploadRefusedError
 from diagnostics.models import Case, Patient
+from diagnostics.services.quota import check_quota
 from diagnostics.services.trail import record_case
 from mlmodel import api
 
@@ -51,8 +52,11 @@ def accept_upload(
     accession_number: str = "",
     clinical_note: str = "",
     idempotency_key: str = "",
+    limited: bool = True,
 ) -> AcceptedUpload:
     """Judge the file, make it durable, commit the row as queued, and ring for a worker. Redis is never asked.
+
+    `limited`: within the user's quota; the demo's own films are nobody's flood.
 
     Raises `UploadRefusedError` (nothing is stored) and `StorageUnavailableError` (nothing was saved). After any other database
     error the bytes stay: a commit whose answer was lost may have happened, and an orphan harms nobody.
@@ -61,6 +65,8 @@ def accept_upload(
     sha256 = storage.hash_file(file)
     if idempotency_key and (earlier := _earlier_upload(uploader, idempotency_key, sha256)):
         return AcceptedUpload(earlier, created=False)
+    if limited:
+        check_quota(uploader=uploader, size=file.size or 0)
     case_id = uuid4()
     storage.save_film(storage.original_key(case_id), file)
     try:

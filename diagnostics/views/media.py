@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 from uuid import UUID
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.audit import Action
@@ -19,40 +20,8 @@ from diagnostics.views.fetch import get_visible_or_404
 # By what the gate found in the bytes; the type that the browser declared at upload is never repeated.
 CONTENT_TYPES = {Case.Format.JPEG: "image/jpeg", Case.Format.PNG: "image/png", Case.Format.DICOM: "application/dicom"}
 SUFFIXES = {Case.Format.JPEG: ".jpg", Case.Format.PNG: ".png", Case.Format.DICOM: ".dcm"}
-PRIVATE, NEVER_KEPT = "private, max-age=300", "private, no-store"
+NEVER_KEPT = "private, no-store"
 RETRY_SECONDS = "30"
-
-
-@require_safe
-@requires(sees_cases)
-def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    """The file as it was uploaded, byte for byte, to be saved and not opened."""
-    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user), pk)
-    picture = Picture(case.original_key, CONTENT_TYPES[Case.Format(case.format)], Action.DOWNLOADED, "original")
-    return _serve(request, case, picture, cache=NEVER_KEPT, name=_download_name(case))
-
-
-@require_safe
-@requires(sees_cases)
-def display(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    """The film as a browser shows it."""
-    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user), pk)
-    if case.display != Case.Display.READY:
-        raise Http404
-    return _serve(
-        request, case, Picture(storage.display_key(case.pk), "image/png", Action.IMAGE_READ, "display"), cache=PRIVATE
-    )
-
-
-@require_safe
-@requires(sees_cases)
-def heatmap(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    """Where the model looked: an RGBA picture to lay over the whole film."""
-    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user).with_result(), pk)
-    prediction = case.result
-    if prediction is None or not prediction.heatmap_key:
-        raise Http404
-    return _serve(request, case, Picture(prediction.heatmap_key, "image/png", Action.IMAGE_READ, "heatmap"), cache=PRIVATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +34,47 @@ class Picture:
     kind: str
 
 
-def _serve(request: HttpRequest, case: Case, picture: Picture, *, cache: str, name: str = "") -> HttpResponseBase:
+@require_safe
+@requires(sees_cases)
+def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """The file as it was uploaded, byte for byte, to be saved and not opened."""
+    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user), pk)
+    if case.purged_at:
+        return _gone(request, case)
+    picture = Picture(case.original_key, CONTENT_TYPES[Case.Format(case.format)], Action.DOWNLOADED, "original")
+    return _serve(request, case, picture, name=_download_name(case))
+
+
+@require_safe
+@requires(sees_cases)
+def display(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """The film as a browser shows it."""
+    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user), pk)
+    if case.purged_at:
+        return _gone(request, case)
+    if case.display != Case.Display.READY:
+        raise Http404
+    return _serve(request, case, Picture(storage.display_key(case.pk), "image/png", Action.IMAGE_READ, "display"))
+
+
+@require_safe
+@requires(sees_cases)
+def heatmap(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Where the model looked: an RGBA picture to lay over the whole film."""
+    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user).with_result(), pk)
+    if case.purged_at:
+        return _gone(request, case)
+    prediction = case.result
+    if prediction is None or not prediction.heatmap_key:
+        raise Http404
+    return _serve(request, case, Picture(prediction.heatmap_key, "image/png", Action.IMAGE_READ, "heatmap"))
+
+
+def _gone(request: HttpRequest, case: Case) -> HttpResponse:
+    return render(request, "410.html", {"case": case}, status=410)
+
+
+def _serve(request: HttpRequest, case: Case, picture: Picture, *, name: str = "") -> HttpResponseBase:
     """The bytes, once the audit log holds who gets them."""
     assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
     try:
@@ -81,7 +90,7 @@ def _serve(request: HttpRequest, case: Case, picture: Picture, *, cache: str, na
         )
     record_case(picture.action, case=case, actor=request.user, details={"picture": picture.kind})
     response = FileResponse(film, as_attachment=bool(name), filename=name, content_type=picture.content_type)
-    response["Cache-Control"] = cache
+    response["Cache-Control"] = NEVER_KEPT
     response["X-Content-Type-Options"] = "nosniff"
     response["Vary"] = "Cookie"
     return response

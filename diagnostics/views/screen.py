@@ -155,7 +155,7 @@ class Screen:
 
     def context(self) -> dict[str, Any]:
         prediction = self.case.result
-        may_sign = may_review(self.user) and self.case.is_final
+        may_sign = may_review(self.user) and self.case.is_final and not self.case.purged_at
         return {
             "screen": self,
             "case": self.case,

@@ -31,6 +31,7 @@ class Answer:
     code: str = ""
     message: str = ""
     case: Case | None = None
+    retry_after: int | None = None
 
     @property
     def duplicate(self) -> str:
@@ -69,7 +70,7 @@ def _accept(request: HttpRequest, form: UploadForm, file: UploadedFile) -> Answe
             idempotency_key=data["idempotency_key"] or request.headers.get("Idempotency-Key", "")[:64],
         )
     except UploadRefusedError as error:
-        return Answer(name, error.status, error.code, error.message)
+        return Answer(name, error.status, error.code, error.message, retry_after=error.retry_after)
     except StorageUnavailableError:
         return Answer(name, 503, STORAGE_UNAVAILABLE, STORAGE_DOWN)
     return Answer(name, 201 if accepted.created else 200, case=accepted.case)
@@ -77,7 +78,8 @@ def _accept(request: HttpRequest, form: UploadForm, file: UploadedFile) -> Answe
 
 def _answer_json(answer: Answer) -> JsonResponse:
     if answer.case is None:
-        return JsonResponse({"code": answer.code, "message": answer.message}, status=answer.status)
+        headers = {"Retry-After": str(answer.retry_after)} if answer.retry_after else {}
+        return JsonResponse({"code": answer.code, "message": answer.message}, status=answer.status, headers=headers)
     body = {
         "id": str(answer.case.pk),
         "state": answer.case.state,

@@ -11,6 +11,7 @@
   const rows = document.getElementById("file-rows");
   const waiting = [];
   let running = 0;
+  let held = 0; // timer of a pause that the server has asked for
 
   // randomUUID exists only on HTTPS and localhost; a hospital's plain-HTTP intranet has getRandomValues.
   function makeKey() {
@@ -70,7 +71,7 @@
   }
 
   function sendNext() {
-    while (running < MOST_AT_ONCE && waiting.length) {
+    while (!held && running < MOST_AT_ONCE && waiting.length) {
       running += 1;
       send(waiting.shift());
     }
@@ -114,6 +115,7 @@
     else if (reply && reply.code === "INVALID_FORM") job.row.interrupted(`${reply.message} ${NOTHING_SAVED}`, reply.code);
     else if (reply && request.status === 422) job.row.refused(reply.message, reply.code);
     else if (request.status === 409) renew(job, reply);
+    else if (reply?.code === "RATE_LIMITED") hold(job, reply, Number(request.getResponseHeader("Retry-After")) || 60);
     else {
       if (!reply) window.portal.refreshToken();
       job.row.interrupted(explain(request, reply), reply?.code || `HTTP ${request.status}`);
@@ -124,6 +126,17 @@
     job.row.accepted(reply);
     startPolling();
     window.portal.announce(`${job.file.name} is uploaded and waits for its analysis.`);
+  }
+
+  // Too many films at once: this one and those behind it go on by themselves when the server takes films again.
+  function hold(job, reply, seconds) {
+    job.row.paused(reply.message);
+    waiting.unshift(job);
+    clearTimeout(held);
+    held = setTimeout(() => {
+      held = 0;
+      sendNext();
+    }, 1000 * seconds);
   }
 
   // The key belongs to another file: the next try gets its own.

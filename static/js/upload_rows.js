@@ -56,6 +56,13 @@
       this.parts.state.textContent = "Waiting to be sent";
     }
 
+    // The portal takes no more just now; the page sends the file again by itself
+    paused(message) {
+      this.waiting();
+      this.parts.state.textContent = "Waiting: too many films at once";
+      this.message(`${message} This page does it by itself.`);
+    }
+
     // Until the live poll swaps the badge for the result
     accepted(answer) {
       this.parts.progress.hidden = true;

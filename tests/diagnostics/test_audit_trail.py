@@ -1,6 +1,7 @@
 """Every view, image, download, upload, review, signature, override, export and change of a case or version leaves its entry."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 from uuid import uuid4
@@ -9,12 +10,14 @@ import pytest
 from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts import audit
 from accounts.models import AuditEvent, User
 from diagnostics import storage
 from diagnostics.models import Case, Patient
 from diagnostics.services.administration import cancel_case, requeue_case
+from diagnostics.services.purging import purge_expired_images
 from tests.diagnostics.cases import make_case, make_prediction, upload
 from tests.trail import trail
 
@@ -134,6 +137,13 @@ def test_an_override_with_its_code(client: Client, radiologist: User, doctor: Us
 def test_what_administration_does_to_a_case(doctor: User, state: str, act: Callable[..., bool], entry: str | None) -> None:
     act(case=make_case(doctor, state=state))
     assert trail() == ([entry] if entry else [])
+
+
+def test_a_film_that_is_removed_after_the_retention_time(doctor: User, case: Case) -> None:
+    Case.objects.update(created_at=timezone.now() - timedelta(days=40), finished_at=timezone.now() - timedelta(days=40))
+    for _ in range(2):
+        purge_expired_images(days=30)
+    assert trail() == ["film_purged by nobody"]
 
 
 def test_a_case_that_is_read_through_the_api_once_it_has_a_result(client: Client, doctor: User, case: Case) -> None:

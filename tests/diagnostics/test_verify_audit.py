@@ -45,7 +45,7 @@ def test_a_whole_log_with_the_end_that_was_kept(log: None) -> None:
 def test_the_end_is_kept_once_in_ten_minutes(log: None) -> None:
     for _ in range(3):
         keep_audit_head()
-    assert storage.list_keys(storage.AUDIT_HEADS) == ["audit-heads/000000000003"]
+    assert [stored.key for stored in storage.list_folder(storage.AUDIT_HEADS)] == ["audit-heads/000000000003"]
 
 
 def test_a_log_that_was_cut_off_after_its_end_was_kept(log: None) -> None:

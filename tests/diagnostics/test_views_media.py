@@ -66,7 +66,7 @@ def test_derived_pictures_are_png_for_this_reader_alone(client: Client, doctor: 
     client.force_login(doctor)
     answer = fetch(client, name, stored(doctor))
     assert answer.headers["Content-Type"] == "image/png"
-    assert answer.headers["Cache-Control"].startswith("private, max-age=")
+    assert answer.headers["Cache-Control"] == "private, no-store"
     assert answer.headers["Vary"] == "Cookie"
 
 

@@ -1,14 +1,18 @@
 """Settings: typed, loud, and with no default secret outside the embedded set-up."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from pneumo_site.databases import SOCKET_PATH_MAX, database_from_url, embedded_socket, redis_from_url
 from pneumo_site.embedded_redis import server_arguments
+from pneumo_site.environment import read_secret
 from tests.portal import ROOT
 
 PRODUCTION = {
@@ -42,6 +46,7 @@ def start(var_dir: Path, code: str = "", **variables: str) -> "subprocess.Comple
         ({"UPLOAD_MAX_BYTES": "64MB"}, "UPLOAD_MAX_BYTES"),
         ({"STORAGE_BACKEND": "s3"}, "S3_BUCKET"),
         ({"STORAGE_BACKEND": "ftp"}, "STORAGE_BACKEND"),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
         ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL"),
         ({"REDIS_URL": "http://x"}, "REDIS_URL"),
         ({"SECRET_KEY_FILE": "/nonexistent"}, "SECRET_KEY_FILE"),
@@ -83,6 +88,52 @@ def test_a_secret_is_read_from_a_file(tmp_path: Path) -> None:
     variables = {name: value for name, value in PRODUCTION.items() if name != "SECRET_KEY"}
     done = start(tmp_path, "print(settings.SECRET_KEY)", SECRET_KEY_FILE=str(tmp_path / "key"), **variables)
     assert done.stdout.strip() == "from-a-file" * 6
+
+
+SECRETS = {  # the setting's name, and where its value ends up
+    "DATABASE_URL": 'settings.DATABASES["default"]["NAME"]',
+    "REDIS_URL": 'settings.REDIS["password"]',
+    "S3_ACCESS_KEY_ID": "settings.S3_ACCESS_KEY_ID",
+    "S3_SECRET_ACCESS_KEY": "settings.S3_SECRET_ACCESS_KEY",
+    "EMAIL_HOST_PASSWORD": "settings.EMAIL_HOST_PASSWORD",
+    "METRICS_TOKEN": "settings.METRICS_TOKEN",
+    "SECRET_KEY": "settings.SECRET_KEY",
+    "SECRET_KEY_FALLBACKS": "settings.SECRET_KEY_FALLBACKS[1]",
+    "AUDIT_KEY": "settings.AUDIT_KEY",
+    "PSEUDONYM_KEY": "settings.PSEUDONYM_KEY",
+}
+VALUES = {
+    "DATABASE_URL": "postgresql://u@h/from-a-file",
+    "REDIS_URL": "redis://u:from-a-file@h/0",
+    "SECRET_KEY_FALLBACKS": "x, from-a-file",
+}
+
+
+def test_every_secret_is_read_from_a_file_too(tmp_path: Path) -> None:
+    variables = {}
+    for name in SECRETS:
+        (tmp_path / name).write_text(VALUES.get(name, "from-a-file") + "\n")
+        variables[f"{name}_FILE"] = str(tmp_path / name)
+    code = "".join(f"print({value!r}, {value})\n" for value in SECRETS.values()) + "print(sorted(settings.SECRET_FILES))"
+    done = start(tmp_path, code, **variables)
+    assert done.stdout.count(" from-a-file\n") == len(SECRETS), done.stdout + done.stderr
+    assert str(sorted(SECRETS)) in done.stdout
+
+
+def test_every_starred_setting_of_the_documentation_is_one_of_them() -> None:
+    text = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`([A-Z0-9_]+)` \*", text)) == set(SECRETS)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe"])
+def test_a_secrets_file_that_holds_no_text_stops_the_start_and_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with (
+        mock.patch.dict(os.environ, {f"{name}_FILE": str(tmp_path / "file")}),
+        pytest.raises(ImproperlyConfigured, match=f"^{name}_FILE names .*, which"),
+    ):
+        read_secret(name)
 
 
 def test_the_check_for_deployment_is_silent_with_production_settings(tmp_path: Path) -> None:

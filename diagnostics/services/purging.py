@@ -1,0 +1,74 @@
+"""Films go when the hospital's retention time is over; the case, its result and its reviews stay.
+
+The row says first that the film is removed, then the bytes go, then the row forgets its key: a run that is interrupted leaves
+a row that is marked and still names a key, and the next run goes on there.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from accounts.audit import Action
+from diagnostics import storage
+from diagnostics.models import Case, Prediction
+from diagnostics.querysets import CaseQuerySet
+from diagnostics.services.trail import record_case
+
+BATCH = 200  # rows in memory at once
+FIRST_KEY = UUID(int=0)
+
+
+@dataclass(slots=True)
+class PurgeReport:
+    """`removed` films in this run, `size_bytes` of their originals."""
+
+    removed: int = 0
+    size_bytes: int = 0
+
+
+def to_purge(*, days: int) -> CaseQuerySet:
+    """Films whose time is over, and those that an earlier run began with. 0 days: films are kept for ever."""
+    begun = Case.objects.purge_begun()
+    return begun | Case.objects.kept_longer_than(days=days) if days else begun
+
+
+def purge_expired_images(*, days: int, advance: Callable[[int], None] = lambda _: None) -> PurgeReport:
+    """Remove the bytes of each such film: original, picture for the browser, heatmaps. Two runs at once do no harm.
+
+    Raises `StorageUnavailableError` at the first object that cannot be removed; the next run finishes it.
+    """
+    report = PurgeReport()
+    for case in _one_by_one(to_purge(days=days)):
+        if case.purged_at is not None or _mark_removed(case, days):
+            _remove_bytes(case)
+            report.removed += 1
+            report.size_bytes += case.size_bytes
+        advance(1)
+    return report
+
+
+def _one_by_one(cases: CaseQuerySet) -> Iterator[Case]:
+    last = FIRST_KEY
+    while batch := list(cases.filter(pk__gt=last).order_by("pk")[:BATCH]):
+        yield from batch
+        last = batch[-1].pk
+
+
+def _mark_removed(case: Case, days: int) -> bool:
+    """The row's change; false where the case has gone back to the queue meanwhile, or another run was first."""
+    kept = Case.objects.kept_longer_than(days=days).filter(pk=case.pk)
+    with transaction.atomic():
+        marked = bool(kept.update(purged_at=Now(), display=Case.Display.UNAVAILABLE))
+        if marked:
+            record_case(Action.FILM_PURGED, case=case, actor=None, details={"days": days})
+    return marked
+
+
+def _remove_bytes(case: Case) -> None:
+    heatmaps = Prediction.objects.filter(case=case, heatmap_key__gt="").values_list("heatmap_key", flat=True)
+    for key in (*heatmaps, storage.display_key(case.pk), storage.original_key(case.pk)):
+        storage.delete_film(key)
+    Case.objects.filter(pk=case.pk, purged_at__isnull=False).update(original_key="")
