@@ -1,18 +1,20 @@
 """Where the portal differs from allauth's defaults."""
 
-import logging
-from smtplib import SMTPException
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
+from allauth.core.internal.ratelimit import get_ip
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from django.contrib.sites.shortcuts import get_current_site
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accounts import lockout
+from accounts.mailing import send_in_background
 from accounts.models import User
-
-logger = logging.getLogger(__name__)
 
 
 class ClosedAccountAdapter(DefaultAccountAdapter):
@@ -25,11 +27,32 @@ class ClosedAccountAdapter(DefaultAccountAdapter):
         return reverse("accounts:profile")
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """A mail server that is down neither breaks the page nor tells by an error whose address is known."""
-        try:
-            super().send_mail(template_prefix, email, context)
-        except (OSError, SMTPException):
-            logger.exception("A mail could not be sent: %s", template_prefix)
+        """A mail server that is slow or down neither breaks the page nor tells, by time or error, whose address is known."""
+        site = get_current_site(self.request)
+        known = {"request": self.request, "email": email, "current_site": site}
+        send_in_background([self.render_mail(template_prefix, email, known | context)], what=template_prefix)
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        super().pre_authenticate(request, **credentials)
+        self._guess = lockout.count_guess(request, email=credentials.get("email", ""))
+        if self._guess is None:
+            raise self.validation_error("too_many_login_attempts")
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        return f"{super()._get_login_attempts_cache_key(request, **credentials)} {get_ip(request)}"
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
+        user = super().authenticate(request, **credentials)
+        if user:
+            lockout.remember_address(request, email=credentials.get("email", ""))
+            if self._guess:
+                self._guess.rollback()
+        return user
+
+    def validation_error(self, code: str, *args: Any) -> ValidationError:
+        if code == "too_many_login_attempts":
+            context.request.too_many_failures = True  # for `lockout.middleware`
+        return super().validation_error(code, *args)
 
 
 class PortalMFAAdapter(DefaultMFAAdapter):

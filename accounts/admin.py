@@ -141,12 +141,12 @@ class ApiTokenAdmin(HospitalScopedAdmin):
     """Lists and revokes tokens. They are made by `create_api_token`, and neither token nor digest is shown."""
 
     hospital_lookup = "user__hospital"
-    list_display = ["user", "created_at", "expires_at", "last_used_at", "revoked_at"]
-    list_filter = ["expires_at", "revoked_at"]
+    list_display = ["user", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    list_filter = ["scopes", "expires_at", "revoked_at"]
     list_select_related = ["user"]
     search_fields = ["user__email", "user__full_name"]
-    fields = ["user", "created_at", "expires_at", "last_used_at", "revoked_at"]
-    readonly_fields = ["user", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    fields = ["user", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    readonly_fields = ["user", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"]
     actions = ["revoke"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

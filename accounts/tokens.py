@@ -2,19 +2,22 @@
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.models import ApiToken, User
+from accounts import audit
+from accounts.models import ApiToken, Scope, User
 
 PREFIX = "pneumo_"
 MAX_DAYS = 3650
 LAST_USED_GRAIN = timedelta(minutes=1)
 
 
-def create_api_token(*, user: User, days: int = 90) -> tuple[ApiToken, str]:
+def create_api_token(*, user: User, days: int = 90, scopes: Iterable[Scope] = Scope) -> tuple[ApiToken, str]:
     """A new token for this user, valid for so many days; the text is shown now and never again.
 
     Raises ValueError when the days are not between 1 and MAX_DAYS, or when the user is not active.
@@ -25,12 +28,24 @@ def create_api_token(*, user: User, days: int = 90) -> tuple[ApiToken, str]:
         raise ValueError(f"An inactive user gets no token. Received: {user.email}")
     token = PREFIX + secrets.token_urlsafe(32)
     now = timezone.now()
-    row = ApiToken.objects.create(user=user, digest=_digest(token), created_at=now, expires_at=now + timedelta(days=days))
+    row = ApiToken.objects.create(
+        user=user,
+        digest=_digest(token),
+        scopes=" ".join(sorted(set(scopes))),
+        created_at=now,
+        expires_at=now + timedelta(days=days),
+    )
     return row, token
 
 
 def authenticate_api_token(*, token: str) -> User | None:
-    """The active user whose token this is, or None.
+    """The active user whose token this is, or None."""
+    row = find_api_token(token=token)
+    return row.user if row else None
+
+
+def find_api_token(*, token: str) -> ApiToken | None:
+    """The usable token with its user, or None; notes that it was used.
 
     The lookup is by SHA-256 of a 256-bit secret: how long it takes says nothing about how near a guess came.
     """
@@ -41,12 +56,21 @@ def authenticate_api_token(*, token: str) -> User | None:
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_GRAIN)
     if row.last_used_at is None or row.last_used_at < now - LAST_USED_GRAIN:
         ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)
-    return row.user
+    return row
 
 
 def revoke_api_token(*, token: ApiToken) -> bool:
     """End this token; False when it had been revoked before."""
     return bool(ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()))
+
+
+@transaction.atomic
+def revoke_own_token(*, token: ApiToken) -> bool:
+    """The same by the user whom the token stands for."""
+    revoked = revoke_api_token(token=token)
+    if revoked:
+        audit.record(audit.Action.TOKEN_REVOKED, actor=token.user, object_type="api_token", object_id=token.pk)
+    return revoked
 
 
 def _digest(token: str) -> str:

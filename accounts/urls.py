@@ -7,6 +7,10 @@ from accounts import views
 
 own = [
     path("profile/", views.profile, name="profile"),
+    path("profile/log-out-elsewhere/", views.log_out_elsewhere, name="log_out_elsewhere"),
+    path("profile/tokens/<uuid:pk>/revoke/", views.revoke_token, name="revoke_token"),
+    path("second-factor/", views.set_up_second_factor, name="set_up_second_factor"),
+    path("session/", views.session, name="session"),
     path("invitation/<uidb64>/<token>/", views.AcceptInvitation.as_view(), name="accept_invitation"),
 ]
 

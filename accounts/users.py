@@ -1,8 +1,10 @@
 """Services that end a user's access."""
 
 from allauth.mfa.models import Authenticator
+from django.contrib.auth import update_session_auth_hash
 from django.db import transaction
 from django.db.models import F, QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.models import ApiToken, User
@@ -29,3 +31,10 @@ def remove_second_factors(*, users: QuerySet[User]) -> int:
     ids = list(users.values_list("pk", flat=True))
     Authenticator.objects.filter(user__in=ids).delete()
     return end_sessions(users=User.objects.filter(pk__in=ids))
+
+
+def end_other_sessions(*, request: HttpRequest) -> None:
+    """Log the user out everywhere but in the browser that asks."""
+    end_sessions(users=User.objects.filter(pk=request.user.pk))
+    request.user.refresh_from_db(fields=["session_version"])
+    update_session_auth_hash(request, request.user)
