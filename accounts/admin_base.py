@@ -1,12 +1,13 @@
 """What the rooms' Django admin classes share: nobody deletes, and a hospital's admin sees that hospital alone."""
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.options import BaseModelAdmin
 from django.contrib.admin.utils import NotRelationField, get_fields_from_path
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import ForeignKey, ManyToManyField, Model, QuerySet
+from django.db.models import ForeignKey, ManyToManyField, Model, Q, QuerySet
 from django.forms import ModelChoiceField, ModelMultipleChoiceField
 from django.http import Http404, HttpRequest
 
@@ -15,11 +16,11 @@ from accounts.models import User
 M = TypeVar("M", bound=Model)
 
 
-def within_hospital(queryset: QuerySet[M], *, user: User | AnonymousUser, lookup: str) -> QuerySet[M]:
-    """The rows whose `lookup` is the user's hospital; all rows for a superuser, none for nobody."""
+def within_hospital(queryset: QuerySet[M], *, user: User | AnonymousUser, of_hospital: Callable[[User], Q]) -> QuerySet[M]:
+    """The rows that `of_hospital` says to be of the user's hospital; all rows for a superuser, none for nobody."""
     if not isinstance(user, User):
         return queryset.none()
-    return queryset if user.is_superuser else queryset.filter(**{lookup: user.hospital_id})
+    return queryset if user.is_superuser else queryset.filter(of_hospital(user))
 
 
 class RoleAdmin(admin.ModelAdmin):
@@ -79,7 +80,11 @@ class HospitalScopedAdmin(ScopedChoicesMixin, RoleAdmin):
     hospital_lookup = "hospital"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return within_hospital(super().get_queryset(request), user=request.user, lookup=self.hospital_lookup)
+        return within_hospital(super().get_queryset(request), user=request.user, of_hospital=self.of_hospital)
+
+    def of_hospital(self, user: User) -> Q:
+        """Which rows are the user's hospital's; to be overridden where one path does not tell."""
+        return Q(**{self.hospital_lookup: user.hospital_id})
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Model:
         found = super().get_object(request, object_id, from_field)

@@ -2,13 +2,15 @@
 
 from uuid import UUID
 
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
 from diagnostics.exceptions import TransitionError
-from diagnostics.models import Case, Review
+from diagnostics.models import Case, Review, UnsavedReview
 
 
+@transaction.atomic
 def record_review(
     *, case: Case, reviewer: User, finding: str, verdict: str = "", note: str = "", judged: UUID | None = None, sign: bool
 ) -> Review:
@@ -24,6 +26,7 @@ def record_review(
         raise TransitionError(f"case {case.pk}: prediction {judged} is not the one that is shown")
     if bool(verdict) != (prediction is not None):
         raise TransitionError(f"case {case.pk}: verdict {verdict!r} does not fit prediction {prediction}")
+    UnsavedReview.objects.filter(case=case, author=reviewer).delete()
     return Review.objects.create(
         case=case,
         prediction=prediction,

@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from accounts.permissions import requires, sees_cases
+from accounts.sessions import passive
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 from diagnostics.models import Case
@@ -23,25 +24,27 @@ RETRY_SECONDS = "30"
 @requires(sees_cases)
 def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The file as it was uploaded, byte for byte, to be saved and not opened."""
-    case = get_object_or_404(Case.objects.visible_to(request.user), pk=pk)
+    case = get_object_or_404(Case.objects.readable_by(request.user), pk=pk)
     return _serve(case.original_key, CONTENT_TYPES[Case.Format(case.format)], cache=NEVER_KEPT, name=_download_name(case))
 
 
+@passive
 @require_safe
 @requires(sees_cases)
 def display(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The film as a browser shows it."""
-    case = get_object_or_404(Case.objects.visible_to(request.user), pk=pk)
+    case = get_object_or_404(Case.objects.readable_by(request.user), pk=pk)
     if case.display != Case.Display.READY:
         raise Http404
     return _serve(storage.display_key(case.pk), "image/png", cache=PRIVATE)
 
 
+@passive
 @require_safe
 @requires(sees_cases)
 def heatmap(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Where the model looked: an RGBA picture to lay over the whole film."""
-    case = get_object_or_404(Case.objects.visible_to(request.user).with_result(), pk=pk)
+    case = get_object_or_404(Case.objects.readable_by(request.user).with_result(), pk=pk)
     prediction = case.result
     if prediction is None or not prediction.heatmap_key:
         raise Http404
