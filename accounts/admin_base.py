@@ -34,6 +34,11 @@ class RoleAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def view_on_site(self, obj: Model) -> str | None:  # type: ignore[override]
+        """Straight to the portal's page, which asks for itself who may see it."""
+        found = getattr(obj, "get_absolute_url", None)
+        return found() if found else None
+
 
 class ScopedChoicesMixin(BaseModelAdmin):
     """Offers, in forms and autocompletes, only related rows that the user's own admin pages show. For inlines."""

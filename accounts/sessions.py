@@ -6,6 +6,7 @@ A page that asks for news every second is no activity: what is asked for without
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -33,10 +34,11 @@ def passive(view: V) -> V:
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """Seconds until the session ends; `is_final` where activity cannot put that off."""
+    """Seconds until the session ends; `is_final` where activity cannot put that off. `idle` is what activity gives."""
 
     seconds: int
     is_final: bool
+    idle: int
 
 
 def remaining(session: SessionBase) -> Remaining:
@@ -45,7 +47,7 @@ def remaining(session: SessionBase) -> Remaining:
     lifetime = session.get(STARTED, now) + settings.SESSION_COOKIE_AGE - now
     idle = session.get(ACTIVE, now) + settings.SESSION_IDLE_SECONDS - now
     is_final = not settings.SESSION_IDLE_SECONDS or lifetime <= idle
-    return Remaining(int(lifetime if is_final else idle), is_final)
+    return Remaining(ceil(lifetime if is_final else idle), is_final, settings.SESSION_IDLE_SECONDS)
 
 
 def keep_alive(session: SessionBase) -> None:

@@ -67,8 +67,8 @@ try:
     # Sessions and mail
     SESSION_COOKIE_AGE = int(env.timedelta("SESSION_LIFETIME", timedelta(hours=12)).total_seconds())
     SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_SECONDS", 900)  # 0: never
-    if SESSION_IDLE_SECONDS and SESSION_IDLE_SECONDS < 60:
-        raise ImproperlyConfigured(f"SESSION_IDLE_SECONDS is 0 or 60 at least. Received: {SESSION_IDLE_SECONDS}")
+    if SESSION_IDLE_SECONDS and SESSION_IDLE_SECONDS < 10:
+        raise ImproperlyConfigured(f"SESSION_IDLE_SECONDS is 0 or 10 at least. Received: {SESSION_IDLE_SECONDS}")
     MFA_REQUIRED_FOR = env.str("MFA_REQUIRED_FOR", "staff")
     if MFA_REQUIRED_FOR not in {"staff", "all"}:
         raise ImproperlyConfigured(f"MFA_REQUIRED_FOR is staff or all. Received: {MFA_REQUIRED_FOR!r}")

@@ -2,9 +2,10 @@
 (() => {
   "use strict";
 
-  const WARN_SECONDS = 120;
-  const PING_SECONDS = 60;
   const dialog = document.getElementById("session");
+  const idleSeconds = Number(dialog.dataset.idle) || Infinity;
+  const WARN_SECONDS = Math.min(120, idleSeconds / 2);
+  const PING_SECONDS = Math.min(60, idleSeconds / 4);
   const part = (name) => dialog.querySelector(`[data-part="${name}"]`);
   let deadline = 0;
   let final = false;
