@@ -1,23 +1,23 @@
 """Where the portal differs from allauth's defaults."""
 
-import logging
-from smtplib import SMTPException
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
+from allauth.core.internal.ratelimit import get_ip
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from django.contrib.sites.shortcuts import get_current_site
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
 
-from accounts import audit
+from accounts import audit, lockout
 from accounts.audit import Action, Outcome
+from accounts.mailing import send_in_background
 from accounts.models import User
 from accounts.users import record_about
-
-logger = logging.getLogger(__name__)
 
 
 class ClosedAccountAdapter(DefaultAccountAdapter):
@@ -41,9 +41,12 @@ class ClosedAccountAdapter(DefaultAccountAdapter):
         audit.record(Action.LOGOUT, actor=user if isinstance(user, User) else None)
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """The lock after too many failures."""
+        """The locks after too many failures: see `accounts.lockout`."""
         try:
             super().pre_authenticate(request, **credentials)
+            self._guess = lockout.count_guess(request, email=credentials.get("email", ""))
+            if self._guess is None:
+                raise self.validation_error("too_many_login_attempts")
         except ValidationError:
             _record_failure(Action.LOGIN_LOCKED, credentials)
             raise
@@ -58,11 +61,26 @@ class ClosedAccountAdapter(DefaultAccountAdapter):
         record_about(user, Action.PASSWORD_SET, by=by if isinstance(by, User) else None)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """A mail server that is down neither breaks the page nor tells by an error whose address is known."""
-        try:
-            super().send_mail(template_prefix, email, context)
-        except (OSError, SMTPException):
-            logger.exception("A mail could not be sent: %s", template_prefix)
+        """A mail server that is slow or down neither breaks the page nor tells, by time or error, whose address is known."""
+        site = get_current_site(self.request)
+        known = {"request": self.request, "email": email, "current_site": site}
+        send_in_background([self.render_mail(template_prefix, email, known | context)], what=template_prefix)
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        return f"{super()._get_login_attempts_cache_key(request, **credentials)} {get_ip(request)}"
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
+        user = super().authenticate(request, **credentials)
+        if user:
+            lockout.remember_address(request, email=credentials.get("email", ""))
+            if self._guess:
+                self._guess.rollback()
+        return user
+
+    def validation_error(self, code: str, *args: Any) -> ValidationError:
+        if code == "too_many_login_attempts":
+            context.request.too_many_failures = True  # for `lockout.middleware`
+        return super().validation_error(code, *args)
 
 
 def _record_failure(action: Action, credentials: dict[str, Any]) -> None:

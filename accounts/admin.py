@@ -6,6 +6,7 @@ from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib import admin, messages
+from django.contrib.admin import AdminSite
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Exists, Field, ForeignKey, Model, OuterRef, QuerySet
@@ -25,6 +26,10 @@ from accounts.users import deactivate_users, end_sessions, record_about, remove_
 # One door: the portal's log-in with its second factor and rate limits, and its password page.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 admin.site.password_change = RedirectView.as_view(pattern_name="account_change_password")  # type: ignore[method-assign, assignment]
+# It leads from any row's key to its page, whoever's the row is; our pages link to that themselves (`RoleAdmin.view_on_site`).
+admin.site.get_urls = lambda: [  # type: ignore[method-assign]
+    pattern for pattern in AdminSite.get_urls(admin.site) if getattr(pattern, "name", "") != "view_on_site"
+]
 # Roles say who may do what, the user's row alone holds the address, and nobody reads another's TOTP secret.
 admin.site.unregister([Group, EmailAddress, Authenticator])
 
@@ -158,12 +163,12 @@ class ApiTokenAdmin(HospitalScopedAdmin):
     """Lists and revokes tokens. They are made by `create_api_token`, and neither token nor digest is shown."""
 
     hospital_lookup = "user__hospital"
-    list_display = ["user", "created_at", "expires_at", "last_used_at", "revoked_at"]
-    list_filter = ["expires_at", "revoked_at"]
+    list_display = ["user", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    list_filter = ["scopes", "expires_at", "revoked_at"]
     list_select_related = ["user"]
     search_fields = ["user__email", "user__full_name"]
-    fields = ["user", "created_at", "expires_at", "last_used_at", "revoked_at"]
-    readonly_fields = ["user", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    fields = ["user", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    readonly_fields = ["user", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"]
     actions = ["revoke"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

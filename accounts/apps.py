@@ -6,6 +6,6 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from accounts import second_factor
+        from accounts import second_factor_audit
 
-        second_factor.listen()
+        second_factor_audit.listen()

@@ -92,12 +92,23 @@ class User(AbstractBaseUser, PermissionsMixin):
         ).hexdigest()
 
 
+class Scope(models.TextChoices):
+    """What a token opens; its user's role and hospital narrow that further."""
+
+    READ = "cases:read", "Read cases"
+    WRITE = "cases:write", "Upload films"
+
+
+SCOPES = " ".join(Scope.values)
+
+
 class ApiToken(models.Model):
     """A bearer token of a user. Only its SHA-256 is kept; the token itself is printed once."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
     digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = models.CharField(max_length=40, default=SCOPES, help_text="Separated by blanks.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -110,10 +121,14 @@ class ApiToken(models.Model):
         verbose_name = "API token"
         constraints = [
             models.CheckConstraint(name="api_token_expires_after_it_is_made", condition=Q(expires_at__gt=F("created_at"))),
+            models.CheckConstraint(name="api_token_scopes_are_known", condition=Q(scopes__in=[*Scope.values, SCOPES])),
         ]
 
     def __str__(self) -> str:
         return f"token of {self.user}, expires {self.expires_at:%Y-%m-%d}"
+
+    def allows(self, scope: Scope) -> bool:
+        return scope.value in self.scopes.split()
 
 
 class AuditAction(models.TextChoices):

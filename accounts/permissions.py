@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
@@ -30,6 +31,7 @@ ADMIN_PERMISSIONS: Mapping[str, frozenset[str]] = {
             "diagnostics.view_patient",
             "diagnostics.change_case",
             "diagnostics.view_case",
+            "diagnostics.view_emergencyaccess",
             "diagnostics.view_gateoverride",
             "diagnostics.view_prediction",
             "diagnostics.view_review",
@@ -100,6 +102,16 @@ def may_read_audit(user: User | AnonymousUser) -> bool:
 
 def may_use_admin(user: User | AnonymousUser) -> bool:
     return isinstance(user, User) and user.is_active and user.is_staff
+
+
+def may_open_in_emergency(user: User | AnonymousUser) -> bool:
+    """To open another hospital's case at night is for those who treat the child, not for those who run the place."""
+    return may_review(user)
+
+
+def needs_second_factor(user: User | AnonymousUser) -> bool:
+    """Whose password alone must not open the portal: those who run it, or everybody (`MFA_REQUIRED_FOR`)."""
+    return isinstance(user, User) and (user.is_staff or settings.MFA_REQUIRED_FOR == "all")
 
 
 def record_denial(request: HttpRequest, *, user: User | None = None, object_type: str = "", object_id: str | UUID = "") -> None:

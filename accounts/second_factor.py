@@ -1,82 +1,98 @@
-"""The second factor's changes and failures, for the audit log.
+"""The second factor: who must have one, and what such a user reaches before it is set up.
 
-allauth announces changes by signals that it sends after the commit, too late to be part of it: so the views that make them
-are watched from outside. A wrong code is announced at once, by the one signal that this project listens to.
+A session of a user with a second factor has passed it, at log-in or by setting it up: a new factor ends all other sessions, for
+one of them may be a thief's who knew the password before.
 """
 
-from collections.abc import Callable, Iterable
-from functools import wraps
+from collections.abc import Callable
 from typing import Any
 
-from allauth.mfa import signals
 from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import (
+    TOTP,
+    format_hotp_value,
+    generate_totp_secret,
+    hotp_value,
+    yield_hotp_counters_from_time,
+)
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
-from django.http import HttpRequest, HttpResponseBase
-from django.urls import URLPattern, URLResolver
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
 
-from accounts import audit
-from accounts.audit import Action, Outcome
 from accounts.models import User
-from accounts.users import record_about
+from accounts.permissions import needs_second_factor
+from accounts.sessions import asked_by_script
+from accounts.users import end_other_sessions
 
-View = Callable[..., HttpResponseBase]
+# Recovery codes stand in for a lost factor; alone they are none.
+FACTORS = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
+MISSING = ("SECOND_FACTOR_MISSING", "This log-in needs a second factor before it opens anything.")
+
+# What a user reaches who must still set it up, beside what needs no log-in
+SET_UP = frozenset(
+    {
+        "accounts:profile",
+        "accounts:session",
+        "accounts:set_up_second_factor",
+        "account_logout",
+        "account_reauthenticate",
+        "mfa_index",
+        "mfa_activate_totp",
+        "mfa_add_webauthn",
+    }
+)
 
 
-def listen() -> None:
-    signals.authentication_failed.connect(_record_failed)
+def has_second_factor(user: User | AnonymousUser) -> bool:
+    return isinstance(user, User) and Authenticator.objects.filter(user=user.pk, type__in=FACTORS).exists()
 
 
-def watch(patterns: Iterable[URLPattern | URLResolver]) -> None:
-    """What these addresses change of the user's factors is entered in the transaction of the change."""
-    for pattern in patterns:
-        if isinstance(pattern, URLResolver):
-            watch(pattern.url_patterns)
-        else:
-            pattern.callback = _watched(pattern.callback)
+def lacks_second_factor(user: User | AnonymousUser) -> bool:
+    """Whether this user must set up a second factor before anything else."""
+    return needs_second_factor(user) and not has_second_factor(user)
 
 
-def _watched(view: View) -> View:
-    @wraps(view)
-    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method != "POST":
-            return view(request, *args, **kwargs)
-        with transaction.atomic():
-            user = request.user
-            before = _factors(user)
-            response = view(request, *args, **kwargs)
-            if isinstance(user, User):
-                _record_changes(user, before, _factors(user))
+class SecondFactorMiddleware:
+    """Leads those who lack a needed factor to its set-up, and ends other sessions when one is added."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.method != "POST" or not request.path.startswith(reverse("mfa_index")) or request.user.is_anonymous:
+            return self.get_response(request)
+        before = self._count(request)
+        response = self.get_response(request)
+        if self._count(request) > before:
+            end_other_sessions(request=request)
         return response
 
-    return answer
+    def process_view(self, request: HttpRequest, view: Any, _args: Any, _kwargs: Any) -> HttpResponseBase | None:
+        if not getattr(view, "login_required", True) or _view_name(request) in SET_UP or not lacks_second_factor(request.user):
+            return None
+        if asked_by_script(request):
+            return JsonResponse({"code": MISSING[0], "message": MISSING[1]}, status=403)
+        return HttpResponseRedirect(reverse("accounts:set_up_second_factor"))
+
+    def _count(self, request: HttpRequest) -> int:
+        return Authenticator.objects.filter(user=request.user.pk, type__in=FACTORS).count()
 
 
-def _factors(user: User | AnonymousUser) -> dict[int, str]:
-    return dict(Authenticator.objects.filter(user=user.pk).values_list("pk", "type")) if isinstance(user, User) else {}
+def _view_name(request: HttpRequest) -> str:
+    return request.resolver_match.view_name if request.resolver_match else ""
 
 
-def _record_changes(user: User, before: dict[int, str], after: dict[int, str]) -> None:
-    added = [factor for pk, factor in after.items() if pk not in before]
-    removed = [factor for pk, factor in before.items() if pk not in after]
-    for factor in added:
-        # Recovery codes are made anew by replacing their row
-        action = Action.SECOND_FACTOR_RENEWED if factor in removed else Action.SECOND_FACTOR_ADDED
-        record_about(user, action, by=user, factor=factor)
-    for factor in removed:
-        if factor not in added:
-            record_about(user, Action.SECOND_FACTOR_REMOVED, by=user, factor=factor)
+@transaction.atomic
+def enrol_app(*, user: User) -> str:
+    """Set up an authenticator app for the user, in place of an earlier one; returns the secret that the app is given."""
+    Authenticator.objects.filter(user=user.pk, type=Authenticator.Type.TOTP).delete()
+    secret = generate_totp_secret()
+    TOTP.activate(user, secret)
+    return secret
 
 
-def _record_failed(*, user: User, authenticator: Authenticator, **_: Any) -> None:
-    """A wrong code: nobody is logged in yet, so there is no actor."""
-    details = {"factor": authenticator.type}
-    audit.record(
-        Action.LOGIN_FAILED,
-        actor=None,
-        object_type="user",
-        object_id=user.pk,
-        hospital=user.hospital_id,
-        outcome=Outcome.FAILED,
-        details=details,
-    )
+def code_now(secret: str) -> str:
+    """The six digits that an app with this secret shows now."""
+    counters = list(yield_hotp_counters_from_time())
+    return format_hotp_value(hotp_value(secret, counters[len(counters) // 2]))

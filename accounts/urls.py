@@ -4,12 +4,16 @@ from allauth.account import views as account
 from allauth.mfa.urls import urlpatterns as mfa_patterns
 from django.urls import include, path, re_path
 
-from accounts import second_factor, views
+from accounts import second_factor_audit, views
 
-second_factor.watch(mfa_patterns)
+second_factor_audit.watch(mfa_patterns)
 
 own = [
     path("profile/", views.profile, name="profile"),
+    path("profile/log-out-elsewhere/", views.log_out_elsewhere, name="log_out_elsewhere"),
+    path("profile/tokens/<uuid:pk>/revoke/", views.revoke_token, name="revoke_token"),
+    path("second-factor/", views.set_up_second_factor, name="set_up_second_factor"),
+    path("session/", views.session, name="session"),
     path("invitation/<uidb64>/<token>/", views.AcceptInvitation.as_view(), name="accept_invitation"),
 ]
 

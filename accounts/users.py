@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from django.contrib.auth import update_session_auth_hash
 from django.db import transaction
 from django.db.models import F, QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import audit
@@ -41,6 +43,14 @@ def remove_second_factors(*, users: QuerySet[User], by: User | None = None) -> i
     _end_sessions(found)
     _record(Action.SECOND_FACTOR_REMOVED, found, by)
     return len(found)
+
+
+def end_other_sessions(*, request: HttpRequest) -> None:
+    """Log the user out everywhere but in the browser that asks."""
+    assert isinstance(request.user, User)  # noqa: S101 - behind a log-in
+    end_sessions(users=User.objects.filter(pk=request.user.pk), by=request.user)
+    request.user.refresh_from_db(fields=["session_version"])
+    update_session_auth_hash(request, request.user)
 
 
 def record_about(user: User, action: Action, *, by: User | None, **details: Any) -> None:

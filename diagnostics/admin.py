@@ -3,14 +3,15 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from accounts.admin_base import AuditFacts, HospitalScopedAdmin, RoleAdmin
 from accounts.audit import Action
 from accounts.models import User
-from diagnostics.models import Case, GateOverride, Patient, Prediction, Review, Worker
+from diagnostics.models import Case, EmergencyAccess, GateOverride, Patient, Prediction, Review, Worker
 from diagnostics.services.administration import cancel_case
+from diagnostics.services.emergency import end_emergency_accesses
 from diagnostics.services.reanalysis import reanalyse_cases
 
 FILM_REMOVED = ("purged_at", admin.EmptyFieldListFilter)
@@ -147,6 +148,35 @@ class ReviewAdmin(OfCaseAdmin):
     list_display = ["case", "reviewer", "verdict", "finding", "signed_at", "created_at"]
     list_filter = ["verdict", "finding", "signed_at", "created_at"]
     search_fields = ["=case__id", "reviewer__email", "reviewer__full_name", "note"]
+
+
+@admin.register(EmergencyAccess)
+class EmergencyAccessAdmin(RecordMixin, HospitalScopedAdmin):
+    """For the admins of both hospitals: whose case it is, and whose doctor."""
+
+    list_display = ["opened_at", "user", "users_hospital", "case", "cases_hospital", "reason", "expires_at", "ended_at"]
+    list_filter = ["opened_at", "ended_at"]
+    list_select_related = ["user__hospital", "case__hospital"]
+    search_fields = ["=id", "=case__id", "user__email", "user__full_name"]
+    fields = ["user", "users_hospital", "case", "cases_hospital", "reason", "opened_at", "expires_at", "ended_at"]
+    actions = ["end"]
+
+    def of_hospital(self, user: User) -> Q:
+        return Q(case__hospital=user.hospital_id) | Q(user__hospital=user.hospital_id)
+
+    @admin.display(description="the user's hospital")
+    def users_hospital(self, access: EmergencyAccess) -> str:
+        return access.user.hospital.name
+
+    @admin.display(description="the case's hospital")
+    def cases_hospital(self, access: EmergencyAccess) -> str:
+        return access.case.hospital.name
+
+    @admin.action(description="End the access now", permissions=["view"])
+    def end(self, request: HttpRequest, queryset: QuerySet[EmergencyAccess]) -> None:
+        assert isinstance(request.user, User)  # noqa: S101 - who is not logged in has no admin
+        ended = end_emergency_accesses(accesses=queryset, ended_by=request.user)
+        self.message_user(request, f"Ended: {ended}.", messages.SUCCESS)
 
 
 @admin.register(Worker)

@@ -16,10 +16,13 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import HttpBearer
 from pydantic import AfterValidator
 
+from accounts import audit
 from accounts.audit import Action
-from accounts.models import User
+from accounts.lockout import too_many_tokens
+from accounts.models import ApiToken, Scope, User
 from accounts.permissions import may_upload, record_denial
-from accounts.tokens import authenticate_api_token
+from accounts.second_factor import MISSING, lacks_second_factor
+from accounts.tokens import find_api_token
 from diagnostics.codes import sentence
 from diagnostics.exceptions import StorageUnavailableError, UploadRefusedError
 from diagnostics.models import Case, GateOverride
@@ -28,16 +31,47 @@ from diagnostics.services.uploads import PatientData, accept_upload
 from diagnostics.wording import signed_review
 
 STORAGE_DOWN = ("STORAGE_UNAVAILABLE", "The storage of films does not answer. Nothing was saved; please send the film again.")
+TOO_MANY_GUESSES = "Too many invalid tokens came from this address. Wait a minute, then send a valid one."
 NOT_FOUND = ("NOT_FOUND", "There is no such case.")
 
 logger = logging.getLogger(__name__)
 
 
 class Token(HttpBearer):
-    """`Authorization: Bearer …`, as printed by `manage.py create_api_token`."""
+    """`Authorization: Bearer …`, as printed by `manage.py create_api_token`, with the scope that the operation asks for."""
+
+    openapi_description = (
+        "A token stands for a user and carries scopes: `cases:write` uploads, `cases:read` reads. "
+        "Where one is missing: 403 FORBIDDEN."
+    )
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__()
+        self.scope = scope
 
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
-        return authenticate_api_token(token=token)
+        found = find_api_token(token=token)
+        if found is None:
+            if too_many_tokens(request):
+                raise HttpError(429, TOO_MANY_GUESSES)
+            return None
+        if lacks_second_factor(found.user):
+            raise HttpError(403, MISSING[1])
+        if not found.allows(self.scope):
+            _note_denied(found, self.scope)
+            raise HttpError(403, f"This token lacks the scope {self.scope}.")
+        return found.user
+
+
+def _note_denied(token: ApiToken, scope: Scope) -> None:
+    audit.record(
+        audit.Action.ACCESS_DENIED,
+        actor=token.user,
+        object_type="api_token",
+        object_id=token.pk,
+        outcome=audit.Outcome.DENIED,
+        details={"scope": scope.value},
+    )
 
 
 class AcceptedSchema(Schema):
@@ -102,17 +136,24 @@ class UploadForm(Schema):
     clinical_note: Annotated[Text, Field(max_length=2000)] = ""
 
 
-api = NinjaAPI(title="Chest X-ray portal", version="1", auth=Token(), docs_url=None, urls_namespace="api")
+api = NinjaAPI(title="Chest X-ray portal", version="1", docs_url=None, urls_namespace="api")
 
 
-@api.post("/cases", response={201: AcceptedSchema, 200: AcceptedSchema, frozenset({409, 413, 422, 429, 503}): ErrorSchema})
+@api.post(
+    "/cases",
+    auth=Token(Scope.WRITE),
+    response={201: AcceptedSchema, 200: AcceptedSchema, frozenset({401, 403, 409, 413, 422, 429, 503}): ErrorSchema},
+)
 def create_case(
     request: HttpRequest,
     file: File[UploadedFile],
     form: Form[UploadForm],
     idempotency_key: Annotated[str, Header(max_length=64, alias="Idempotency-Key")] = "",
 ) -> Status[dict[str, Any]]:
-    """Upload one film (JPEG, PNG or DICOM). 201: accepted and durable. 200: the same key and film were accepted before."""
+    """Upload one film (JPEG, PNG or DICOM); scope `cases:write`.
+
+    201: accepted and durable. 200: the same key and film were accepted before.
+    """
     uploader = _uploader(request)
     accepted = accept_upload(
         uploader=uploader,
@@ -125,9 +166,9 @@ def create_case(
     return Status(201 if accepted.created else 200, _accepted(request, accepted.case))
 
 
-@api.get("/cases/{case_id}", response={200: CaseSchema, 404: ErrorSchema})
+@api.get("/cases/{case_id}", auth=Token(Scope.READ), response={200: CaseSchema, frozenset({401, 403, 404, 429}): ErrorSchema})
 def read_case(request: HttpRequest, case_id: UUID) -> dict[str, Any]:
-    """State and result of one case of the user's hospital."""
+    """State and result of one case of the user's hospital; scope `cases:read`."""
     user = _user(request)
     visible = Case.objects.visible_to(user).with_result().prefetch_related("overrides__decided_by")
     case = visible.filter(pk=case_id).first()
@@ -227,7 +268,7 @@ def answer_unauthenticated(_request: HttpRequest, _error_: AuthenticationError) 
 
 @api.exception_handler(HttpError)
 def answer_http_error(_request: HttpRequest, error: HttpError) -> HttpResponse:
-    codes = {403: "FORBIDDEN", 404: "NOT_FOUND"}
+    codes = {403: "FORBIDDEN", 404: "NOT_FOUND", 429: "TOO_MANY_ATTEMPTS"}
     return _error(error.status_code, codes.get(error.status_code, "INVALID_REQUEST"), error.message)
 
 

@@ -11,6 +11,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Hospital, Role, User
+from accounts.permissions import needs_second_factor
+from accounts.second_factor import enrol_app
 from accounts.tokens import create_api_token
 from diagnostics.models import Case
 from diagnostics.services.uploads import PatientData, accept_upload
@@ -88,9 +90,10 @@ def _read_logins(path: Path) -> dict[str, dict[str, str]] | None:
         logins: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    addresses = [demo.email for demo in DEMO_USERS]
-    complete = logins.keys() == {demo.key for demo in DEMO_USERS}
-    return logins if complete and User.objects.filter(email__in=addresses).count() == len(addresses) else None
+    users = User.objects.filter(email__in=[demo.email for demo in DEMO_USERS])
+    complete = logins.keys() == {demo.key for demo in DEMO_USERS} and len(users) == len(DEMO_USERS)
+    with_factor = {login["email"] for login in logins.values() if "totp_secret" in login}
+    return logins if complete and {user.email for user in users if needs_second_factor(user)} <= with_factor else None
 
 
 def _seed_user(demo: DemoUser) -> dict[str, str]:
@@ -101,7 +104,8 @@ def _seed_user(demo: DemoUser) -> dict[str, str]:
     user.set_password(password)
     user.save()
     _, token = create_api_token(user=user, days=TOKEN_DAYS)
-    return {"email": demo.email, "password": password, "api_token": token}
+    login = {"email": demo.email, "password": password, "api_token": token}
+    return login | {"totp_secret": enrol_app(user=user)} if needs_second_factor(user) else login
 
 
 def seed_cases() -> int:

@@ -24,3 +24,11 @@ class StoredFilmDamagedError(DiagnosticsError):
 
 class TransitionError(DiagnosticsError):
     """The case is in no state that allows what was asked."""
+
+
+class NoSuchCaseError(DiagnosticsError):
+    """There is no such case, or none that may be reached this way; the user is not told which."""
+
+
+class TooManyTriesError(DiagnosticsError):
+    """The same was tried too often in a short time."""

@@ -1,15 +1,17 @@
 """What a doctor types: checked here, acted upon in the services."""
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
-from diagnostics.models import Case, Patient, Prediction, Review
+from diagnostics.models import Case, Patient, Prediction, Review, UnsavedReview
 from diagnostics.querysets import CaseQuerySet
 from diagnostics.services.uploads import PatientData
 
@@ -195,9 +197,10 @@ class ReviewForm(forms.Form):
 
     SAME_FINDING = {Prediction.Label.PNEUMONIA: Review.Finding.PNEUMONIA, Prediction.Label.NORMAL: Review.Finding.NO_PNEUMONIA}
 
-    def __init__(self, *args: Any, prediction: Prediction | None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, prediction: Prediction | None, restored: UnsavedReview | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.prediction = prediction
+        self.restored = restored
         self.fields["judged"].initial = prediction.pk if prediction else None
         if prediction is None:
             del self.fields["verdict"]
@@ -216,6 +219,45 @@ class ReviewForm(forms.Form):
             return False
         same = finding == self.SAME_FINDING[Prediction.Label(self.prediction.label)]
         return same != (verdict == Review.Verdict.AGREE)
+
+
+class UnsavedReviewForm(forms.Form):
+    """What was typed so far, finished or not."""
+
+    verdict = forms.ChoiceField(choices=Review.Verdict.choices, required=False)
+    finding = forms.ChoiceField(choices=Review.Finding.choices, required=False)
+    note = forms.CharField(max_length=4000, required=False)
+    judged = forms.UUIDField(required=False)
+
+
+class EmergencyForm(forms.Form):
+    """Which case of another hospital, and why."""
+
+    UUID_ANYWHERE = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+
+    case = forms.CharField(
+        label="Address of the case",
+        max_length=500,
+        widget=_text(),
+        help_text="The other hospital reads it out of the browser's address line, or sends the link.",
+        error_messages={"required": "Give the address of the case."},
+    )
+    reason = forms.CharField(
+        label="Reason",
+        min_length=10,
+        max_length=500,
+        widget=forms.Textarea(attrs={"class": "form-control", "rows": 3}),
+        help_text="Both hospitals' admins read it.",
+        error_messages={
+            "required": "Give the reason: both hospitals' admins read it.",
+            "min_length": "Give the reason in at least %(limit_value)d characters: both hospitals' admins read it.",
+        },
+    )
+
+    def clean_case(self) -> UUID | None:
+        """The key in an address or by itself; None for what holds none, which is answered like an unknown one."""
+        found = self.UUID_ANYWHERE.search(self.cleaned_data["case"])
+        return UUID(found[0]) if found else None
 
 
 class OverrideForm(forms.Form):

@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Hospital, User
-from diagnostics.querysets import CaseQuerySet, PatientQuerySet, ReviewQuerySet, WorkerQuerySet
+from diagnostics.querysets import CaseQuerySet, EmergencyAccessQuerySet, PatientQuerySet, ReviewQuerySet, WorkerQuerySet
 
 
 class Patient(models.Model):
@@ -317,6 +317,51 @@ class Review(models.Model):
 
     def __str__(self) -> str:
         return f"Review of {str(self.case_id)[:8]} by {self.reviewer}"
+
+
+class UnsavedReview(models.Model):
+    """What a clinician had typed when the session neared its end: no review, and for its author alone until one is saved."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="unsaved_reviews")
+    author = models.ForeignKey(User, on_delete=models.CASCADE, related_name="unsaved_reviews")
+    judged = models.UUIDField("prediction on the screen", null=True, blank=True)
+    verdict = models.CharField(max_length=8, choices=Review.Verdict, blank=True)
+    finding = models.CharField(max_length=14, choices=Review.Finding, blank=True)
+    note = models.TextField(max_length=4000, blank=True)
+    saved_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="unsaved_review_is_one_per_author", fields=["case", "author"])]
+
+    def __str__(self) -> str:
+        return f"unsaved review of {str(self.case_id)[:8]}"
+
+
+class EmergencyAccess(models.Model):
+    """One case of another hospital, opened by a clinician for reading, for a while, with a reason. Never deleted."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="emergency_accesses")
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="emergency_accesses")
+    reason = models.TextField(max_length=500)
+    opened_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = EmergencyAccessQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-opened_at"]
+        verbose_name_plural = "emergency accesses"
+        indexes = [models.Index(name="emergency_access_live", fields=["user", "expires_at"])]
+        constraints = [
+            models.CheckConstraint(name="emergency_access_has_reason", condition=Q(reason__gt="")),
+            models.CheckConstraint(name="emergency_access_has_end", condition=Q(expires_at__gt=models.F("opened_at"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"emergency access to {str(self.case_id)[:8]} by {self.user}"
 
 
 class Worker(models.Model):

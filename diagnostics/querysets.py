@@ -9,10 +9,10 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import User
-from accounts.permissions import may_read_audit, sees_cases
+from accounts.permissions import may_open_in_emergency, may_read_audit, sees_cases
 
 if TYPE_CHECKING:
-    from diagnostics.models import Case, Patient, Review, Worker  # noqa: F401 - named in quotes
+    from diagnostics.models import Case, EmergencyAccess, Patient, Review, Worker  # noqa: F401 - named in quotes
 
 
 class PatientQuerySet(models.QuerySet["Patient"]):
@@ -30,6 +30,17 @@ class CaseQuerySet(models.QuerySet["Case"]):
     def visible_to(self, user: User | AnonymousUser) -> "CaseQuerySet":
         """Cases of the user's hospital, for the clinical roles."""
         return self.filter(hospital=user.hospital) if isinstance(user, User) and sees_cases(user) else self.none()
+
+    def readable_by(self, user: User | AnonymousUser) -> "CaseQuerySet":
+        """The same and, to look at and not to act on, single cases of other hospitals opened in an emergency."""
+        if not isinstance(user, User) or not may_open_in_emergency(user):
+            return self.visible_to(user)
+        opened = CaseQuerySet(self.model).filter(
+            emergency_accesses__user=user.pk,
+            emergency_accesses__expires_at__gt=Now(),
+            emergency_accesses__ended_at__isnull=True,
+        )
+        return self.filter(Q(hospital=user.hospital_id) | Q(pk__in=opened.values("pk")))
 
     def sent_by(self, uploader: User, *, since: datetime) -> "CaseQuerySet":
         """What one user has uploaded since then."""
@@ -107,6 +118,12 @@ class CaseQuerySet(models.QuerySet["Case"]):
         if case.sop_instance_uid:
             same |= Q(sop_instance_uid=case.sop_instance_uid)
         return self.filter(same, hospital=case.hospital_id, created_at__lte=case.created_at).exclude(pk=case.pk)
+
+
+class EmergencyAccessQuerySet(models.QuerySet["EmergencyAccess"]):
+    def live(self) -> "EmergencyAccessQuerySet":
+        """Neither over nor ended."""
+        return self.filter(expires_at__gt=Now(), ended_at__isnull=True)
 
 
 class ReviewQuerySet(models.QuerySet["Review"]):

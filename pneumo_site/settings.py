@@ -74,6 +74,15 @@ try:
 
     # Sessions and mail
     SESSION_COOKIE_AGE = int(env.timedelta("SESSION_LIFETIME", timedelta(hours=12)).total_seconds())
+    SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_SECONDS", 900)  # 0: never
+    if SESSION_IDLE_SECONDS and SESSION_IDLE_SECONDS < 10:
+        raise ImproperlyConfigured(f"SESSION_IDLE_SECONDS is 0 or 10 at least. Received: {SESSION_IDLE_SECONDS}")
+    MFA_REQUIRED_FOR = env.str("MFA_REQUIRED_FOR", "staff")
+    if MFA_REQUIRED_FOR not in {"staff", "all"}:
+        raise ImproperlyConfigured(f"MFA_REQUIRED_FOR is staff or all. Received: {MFA_REQUIRED_FOR!r}")
+    BREAK_GLASS_MINUTES = env.int("BREAK_GLASS_MINUTES", 60)
+    if BREAK_GLASS_MINUTES < 1:
+        raise ImproperlyConfigured(f"BREAK_GLASS_MINUTES is 1 at least. Received: {BREAK_GLASS_MINUTES}")
     PASSWORD_RESET_TIMEOUT = int(env.timedelta("PASSWORD_LINK_LIFETIME", timedelta(days=3)).total_seconds())
     EMAIL_HOST, EMAIL_PORT = env.str("EMAIL_HOST", ""), env.int("EMAIL_PORT", 587)
     EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_USER", ""), read_secret("EMAIL_HOST_PASSWORD") or ""
@@ -138,7 +147,10 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "accounts.sessions.SessionLimits",
+    "accounts.sessions.LoginRequired",
+    "accounts.second_factor.SecondFactorMiddleware",
+    "accounts.lockout.middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -166,7 +178,14 @@ TEMPLATES = [
 DATABASES = {"default": database_from_url(DATABASE_URL) if DATABASE_URL else sqlite_database(VAR_DIR / "portal.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Rate limits and used TOTP codes are shared by all processes and must not depend on Redis: log-in works while it is down.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "portal_cache"}}
+# The default of 300 entries would let a stranger push others' limits out by trying many names.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "portal_cache",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    }
+}
 
 # Queue: a wake-up call only, so Redis may be down. JSON on the wire, and no function but ours is looked up.
 REDIS = redis_from_url(REDIS_URL, var_dir=VAR_DIR)
@@ -253,7 +272,10 @@ ACCOUNT_EMAIL_VERIFICATION = "none"  # an administrator vouches for the address 
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+# Wrong passwords: `accounts.lockout` says who is locked out by what; the key is user and address.
 ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "30/m/ip,8/900s/key"}
+LOGIN_FAILURES_PER_USER = "40/900s/key"
+INVALID_TOKENS_PER_ADDRESS = "30/m/ip"
 MFA_ADAPTER = "accounts.adapter.PortalMFAAdapter"
 MFA_FORMS = {"add_webauthn": "accounts.forms.AddKeyForm"}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]

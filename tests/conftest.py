@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 from pytest_django import DjangoDbBlocker, Settings
 
-from accounts import audit_triggers
+from accounts import audit_triggers, mailing
 from accounts.models import Hospital, Role, User
 from tests.factories import HospitalFactory, UserFactory
 from tests.portal import ROOT, Portal, running_portal
@@ -36,6 +36,12 @@ def _own_storage(tmp_path: Path, settings: Settings) -> None:
     """Each test has a storage of films of its own."""
     films = {"BACKEND": "diagnostics.storage.DurableFileStorage", "OPTIONS": {"location": tmp_path / "media"}}
     settings.STORAGES = {**settings.STORAGES, "films": films}
+
+
+@pytest.fixture(autouse=True)
+def _mail_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mail is in the outbox when the answer is there."""
+    monkeypatch.setattr(mailing, "run_later", lambda work: work())
 
 
 @pytest.fixture(autouse=True)

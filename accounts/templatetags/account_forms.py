@@ -1,8 +1,12 @@
 """Form controls in the portal's look, for forms that allauth and Django define."""
 
 from django import template
+from django.contrib.auth.models import AnonymousUser
 from django.forms import BoundField, CheckboxInput
 from django.utils.safestring import SafeString
+
+from accounts import permissions
+from accounts.models import User
 
 register = template.Library()
 
@@ -19,3 +23,8 @@ def control(field: BoundField, autofocus: bool = False) -> SafeString:
 @register.filter
 def is_checkbox(field: BoundField) -> bool:
     return isinstance(field.field.widget, CheckboxInput)
+
+
+@register.filter
+def needs_second_factor(user: User | AnonymousUser) -> bool:
+    return permissions.needs_second_factor(user)

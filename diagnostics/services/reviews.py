@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.audit import Action
 from accounts.models import User
 from diagnostics.exceptions import TransitionError
-from diagnostics.models import Case, Review
+from diagnostics.models import Case, Review, UnsavedReview
 from diagnostics.services.trail import record_case
 
 
@@ -28,6 +28,7 @@ def record_review(
         raise TransitionError(f"case {case.pk}: prediction {judged} is not the one that is shown")
     if bool(verdict) != (prediction is not None):
         raise TransitionError(f"case {case.pk}: verdict {verdict!r} does not fit prediction {prediction}")
+    UnsavedReview.objects.filter(case=case, author=reviewer).delete()
     review = Review.objects.create(
         case=case,
         prediction=prediction,

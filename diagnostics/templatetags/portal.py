@@ -39,3 +39,8 @@ def may_read_audit(user: User | AnonymousUser | str) -> bool:
 @register.filter
 def may_use_admin(user: User | AnonymousUser | str) -> bool:
     return not isinstance(user, str) and permissions.may_use_admin(user)
+
+
+@register.filter
+def may_open_in_emergency(user: User | AnonymousUser | str) -> bool:
+    return not isinstance(user, str) and permissions.may_open_in_emergency(user)

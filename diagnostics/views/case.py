@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
 from accounts.permissions import may_override_refusals, may_review, requires, sees_cases
+from accounts.sessions import passive
 from diagnostics.exceptions import TransitionError
 from diagnostics.forms import OverrideForm, ReviewForm
 from diagnostics.models import Case
@@ -25,8 +26,10 @@ NOT_REFUSED = "Nothing was done: the case has changed meanwhile, or this refusal
 NOT_READY = "The case has changed meanwhile. Read the page again before you sign."
 
 
-def _fetch(request: HttpRequest, pk: UUID) -> Case:
-    visible = Case.objects.visible_to(request.user).with_result()
+def _fetch(request: HttpRequest, pk: UUID, *, to_read: bool = False) -> Case:
+    """A case of another hospital, opened in an emergency, is there to be read alone."""
+    cases = Case.objects.readable_by(request.user) if to_read else Case.objects.visible_to(request.user)
+    visible = cases.with_result()
     whole = visible.select_related("patient", "uploader", "hospital", "duplicate_of")
     found: Case = get_visible_or_404(request, whole.prefetch_related("overrides__decided_by"), pk)
     return found
@@ -35,16 +38,17 @@ def _fetch(request: HttpRequest, pk: UUID) -> Case:
 @require_safe
 @requires(sees_cases)
 def case(request: HttpRequest, pk: UUID) -> HttpResponse:
-    found = _fetch(request, pk)
+    found = _fetch(request, pk, to_read=True)
     _note_view(request, found, through="page")
     return render(request, "diagnostics/case.html", Screen(found, request.user).context())
 
 
+@passive
 @require_safe
 @requires(sees_cases)
 def status(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The parts that differ from what the page shows (`result`, `film`: their stamps); 204 where none does."""
-    found = _fetch(request, pk)
+    found = _fetch(request, pk, to_read=True)
     screen = Screen(found, request.user, shown=request.GET)
     if not screen.has_news:
         return HttpResponse(status=204)

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.permissions import requires, sees_cases
+from accounts.sessions import passive
 from diagnostics.models import Case
 from diagnostics.services.status import Progress, describe_progress
 
@@ -16,6 +17,7 @@ SEPARATOR = "~"
 TEMPLATES = {"row": "diagnostics/_live_rows.html", "badge": "diagnostics/_live_badges.html"}
 
 
+@passive
 @require_safe
 @requires(sees_cases)
 def live(request: HttpRequest) -> HttpResponse:
@@ -30,6 +32,7 @@ def live(request: HttpRequest) -> HttpResponse:
     return render(request, TEMPLATES.get(request.GET.get("as", ""), TEMPLATES["badge"]), {"cases": changed})
 
 
+@passive
 @require_safe
 @requires(sees_cases)
 def delay(request: HttpRequest) -> HttpResponse:

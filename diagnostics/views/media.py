@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from accounts.audit import Action
 from accounts.models import User
 from accounts.permissions import requires, sees_cases
+from accounts.sessions import passive
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 from diagnostics.models import Case
@@ -38,18 +39,19 @@ class Picture:
 @requires(sees_cases)
 def original(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The file as it was uploaded, byte for byte, to be saved and not opened."""
-    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user), pk)
+    case: Case = get_visible_or_404(request, Case.objects.readable_by(request.user), pk)
     if case.purged_at:
         return _gone(request, case)
     picture = Picture(case.original_key, CONTENT_TYPES[Case.Format(case.format)], Action.DOWNLOADED, "original")
     return _serve(request, case, picture, name=_download_name(case))
 
 
+@passive
 @require_safe
 @requires(sees_cases)
 def display(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The film as a browser shows it."""
-    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user), pk)
+    case: Case = get_visible_or_404(request, Case.objects.readable_by(request.user), pk)
     if case.purged_at:
         return _gone(request, case)
     if case.display != Case.Display.READY:
@@ -57,11 +59,12 @@ def display(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     return _serve(request, case, Picture(storage.display_key(case.pk), "image/png", Action.IMAGE_READ, "display"))
 
 
+@passive
 @require_safe
 @requires(sees_cases)
 def heatmap(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Where the model looked: an RGBA picture to lay over the whole film."""
-    case: Case = get_visible_or_404(request, Case.objects.visible_to(request.user).with_result(), pk)
+    case: Case = get_visible_or_404(request, Case.objects.readable_by(request.user).with_result(), pk)
     if case.purged_at:
         return _gone(request, case)
     prediction = case.result

@@ -13,10 +13,12 @@ from accounts.permissions import may_override_refusals, may_review
 from diagnostics import wording
 from diagnostics.codes import sentence
 from diagnostics.forms import OverrideForm, ReviewForm
-from diagnostics.models import Case, GateOverride, Prediction, Review
+from diagnostics.models import Case, EmergencyAccess, GateOverride, Prediction, Review, UnsavedReview
 from diagnostics.services import versions
+from diagnostics.services.emergency import live_access
 from diagnostics.services.overrides import may_be_overridden
 from diagnostics.services.status import Progress, describe_progress
+from diagnostics.services.unsaved import find_unsaved_review
 from mlmodel import api
 
 # Seconds between two questions of an open page, by how many seconds ago the film was uploaded.
@@ -26,14 +28,24 @@ MOST_RELATED = 12
 
 
 def blank_review(case: Case, user: User | AnonymousUser) -> ReviewForm:
-    """An empty form, or the user's own unsigned draft to go on with."""
+    """An empty form, what the user was typing when the session ended, or the user's own unsigned draft to go on with."""
     draft, result = case.review, case.result
+    if isinstance(user, User) and (typed := find_unsaved_review(case=case, author=user)):
+        return _restored_review(typed, result)
     if draft is None or draft.signed_at or draft.reviewer_id != user.pk:
         return ReviewForm(prediction=result)
     initial = {"finding": draft.finding, "note": draft.note}
     if result and draft.prediction_id == result.pk:
         initial["verdict"] = draft.verdict
     return ReviewForm(prediction=result, initial=initial)
+
+
+def _restored_review(typed: UnsavedReview, result: Prediction | None) -> ReviewForm:
+    """A verdict counts for the result that was on the screen, and for no later one."""
+    initial = {"finding": typed.finding, "note": typed.note}
+    if result and typed.judged == result.pk:
+        initial["verdict"] = typed.verdict
+    return ReviewForm(prediction=result, initial=initial, restored=typed)
 
 
 @dataclass
@@ -114,8 +126,20 @@ class Screen:
         return [(row, wording.signed_review_of(self.case, row)) for row in rows]
 
     @cached_property
+    def emergency(self) -> EmergencyAccess | None:
+        """By which the user reads a case of another hospital, and may do nothing else with it."""
+        if not isinstance(self.user, User) or self.user.hospital_id == self.case.hospital_id:
+            return None
+        return live_access(user=self.user, case=self.case)
+
+    @property
+    def is_own(self) -> bool:
+        """Of the user's hospital: what leads on from the case is open too."""
+        return isinstance(self.user, User) and self.user.hospital_id == self.case.hospital_id
+
+    @cached_property
     def may_analyse_again(self) -> bool:
-        return may_review(self.user) and versions.may_analyse_again(case=self.case)
+        return self.is_own and may_review(self.user) and versions.may_analyse_again(case=self.case)
 
     @property
     def version_in_service(self) -> str:
@@ -127,7 +151,7 @@ class Screen:
 
     @cached_property
     def may_be_overridden(self) -> bool:
-        return may_be_overridden(case=self.case)
+        return self.is_own and may_be_overridden(case=self.case)
 
     @property
     def related(self) -> list[Case]:
@@ -142,7 +166,7 @@ class Screen:
 
     @property
     def duplicate(self) -> str:
-        return wording.describe_duplicate(self.case.duplicate_of) if self.case.duplicate_of else ""
+        return wording.describe_duplicate(self.case.duplicate_of) if self.case.duplicate_of and self.is_own else ""
 
     def intended_use(self) -> str:
         """The statement of the version that made the result; empty where another version is in service now."""
@@ -155,7 +179,7 @@ class Screen:
 
     def context(self) -> dict[str, Any]:
         prediction = self.case.result
-        may_sign = may_review(self.user) and self.case.is_final and not self.case.purged_at
+        may_sign = self.is_own and may_review(self.user) and self.case.is_final and not self.case.purged_at
         return {
             "screen": self,
             "case": self.case,

@@ -3,13 +3,30 @@
   "use strict";
 
   let unsaved = false;
+  let kept = "";
+  let typedInto = null;
+
+  // For `session.js`: true where nothing would be lost. The server keeps it for this user alone, until the review is saved.
+  async function keepTyped() {
+    if (!unsaved) return true;
+    const form = document.querySelector("form[data-keep]");
+    if (!form || !form.contains(typedInto)) return false;
+    const body = new URLSearchParams(new FormData(form));
+    if (kept === body.toString()) return true;
+    const headers = { Accept: "application/json" };
+    const answer = await fetch(form.dataset.keep, { method: "POST", body, headers, keepalive: true }).catch(() => null);
+    if (answer?.ok) kept = body.toString();
+    return Boolean(answer?.ok);
+  }
 
   function formOf(event) {
     return event.target.closest?.("form[data-unsaved]");
   }
 
   document.addEventListener("input", (event) => {
-    if (formOf(event)) unsaved = true;
+    if (!formOf(event)) return;
+    unsaved = true;
+    typedInto = event.target;
   });
 
   document.addEventListener("submit", (event) => {
@@ -29,6 +46,12 @@
   });
 
   window.addEventListener("beforeunload", (event) => {
-    if (unsaved) event.preventDefault();
+    if (unsaved && !window.portal.leaving) event.preventDefault();
+  });
+
+  window.portal.keepTyped = keepTyped;
+  document.addEventListener("DOMContentLoaded", () => {
+    typedInto = document.querySelector("form[data-restored]");
+    unsaved = Boolean(typedInto);
   });
 })();

@@ -47,10 +47,11 @@
     if (news) announce(news.dataset.announce);
   }
 
-  // A fragment that ended on the log-in page must not be swapped in; say so instead, once.
+  // A fragment that ended on the log-in page (401, or a redirect) must not be swapped in; say so instead, once.
   function catchLogout(event) {
     const { xhr, requestConfig } = event.detail;
-    if (!xhr.responseURL || new URL(xhr.responseURL).pathname === new URL(requestConfig.path, location.href).pathname) return;
+    const isOurs = !xhr.responseURL || new URL(xhr.responseURL).pathname === new URL(requestConfig.path, location.href).pathname;
+    if (xhr.status !== 401 && isOurs) return;
     event.detail.shouldSwap = false;
     if (requestConfig.elt.matches("[hx-trigger^='every']")) requestConfig.elt.remove();
     const notice = document.getElementById("logged-out");

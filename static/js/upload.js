@@ -117,7 +117,7 @@
     else if (request.status === 409) renew(job, reply);
     else if (reply?.code === "RATE_LIMITED") hold(job, reply, Number(request.getResponseHeader("Retry-After")) || 60);
     else {
-      if (!reply) window.portal.refreshToken();
+      if (!reply || request.status === 401) window.portal.refreshToken();
       job.row.interrupted(explain(request, reply), reply?.code || `HTTP ${request.status}`);
     }
   }
@@ -147,7 +147,7 @@
 
   function explain(request, reply) {
     const path = request.responseURL ? new URL(request.responseURL).pathname : "";
-    if (request.status === 200 || path.startsWith("/accounts/")) {
+    if (request.status === 401 || request.status === 200 || path.startsWith("/accounts/")) {
       return `You have been logged out. ${NOTHING_SAVED} Log in again in another tab, then try again here.`;
     }
     if (request.status === 413) return `The file is larger than this portal accepts. ${NOTHING_SAVED}`;

@@ -82,7 +82,7 @@ def test_recovery_codes_made_anew(client: Client, doctor: User) -> None:
 def test_a_second_factor_without_its_entry_is_not_added(client: Client, doctor: User) -> None:
     confirmed(client, doctor.email)
     client.raise_request_exception = False
-    with mock.patch("accounts.second_factor.record_about", side_effect=DatabaseError):
+    with mock.patch("accounts.second_factor_audit.record_about", side_effect=DatabaseError):
         form = client.get(reverse("mfa_activate_totp")).context["form"]
         assert client.post(reverse("mfa_activate_totp"), {"code": totp_code(form.secret)}).status_code == 500
     assert not doctor.authenticator_set.exists()  # type: ignore[attr-defined]

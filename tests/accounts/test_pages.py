@@ -1,6 +1,7 @@
 """Every account page: who reaches it, that it renders, and that the strict policy has nothing to block in it."""
 
 from html.parser import HTMLParser
+from uuid import UUID
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -30,6 +31,10 @@ OPEN = {
 }
 CLOSED = {
     "profile",
+    "log_out_elsewhere",
+    "revoke_token",
+    "set_up_second_factor",
+    "session",
     "account_reauthenticate",
     "account_change_password",
     "account_set_password",
@@ -58,7 +63,8 @@ def names(patterns: list[URLPattern | URLResolver]) -> set[str]:
 def address(name: str) -> str:
     if name in {"mfa_remove_webauthn", "mfa_edit_webauthn"}:
         return reverse(name, args=[1])
-    return reverse("accounts:profile" if name == "profile" else name)
+    own = {str(pattern.name) for pattern in urls.own}
+    return reverse(f"accounts:{name}" if name in own else name, args=[UUID(int=0)] if name == "revoke_token" else [])
 
 
 class InlineCode(HTMLParser):

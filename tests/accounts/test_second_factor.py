@@ -102,8 +102,16 @@ def test_the_second_step_without_the_first_leads_to_log_in(client: Client) -> No
     assert client.get(reverse("mfa_authenticate")).headers["Location"] == reverse("account_login")
 
 
-def test_switching_the_app_off_asks_who_is_there(as_doctor: Client, doctor: User, secret: str) -> None:
-    answer = as_doctor.post(reverse("mfa_deactivate_totp"))
+def test_a_new_second_factor_ends_sessions_that_have_not_passed_it(as_doctor: Client, client: Client, doctor: User) -> None:
+    activate_totp(confirmed(client, doctor.email))
+    assert is_logged_in(client)
+    assert not is_logged_in(as_doctor)
+
+
+def test_switching_the_app_off_asks_who_is_there(client: Client, doctor: User, secret: str) -> None:
+    log_in(client, doctor.email)
+    enter(client, totp_code(secret))
+    answer = client.post(reverse("mfa_deactivate_totp"))
     assert "reauthenticate" in answer.headers["Location"]
     assert Authenticator.objects.filter(user=doctor, type="totp").exists()
 
@@ -116,10 +124,11 @@ def test_switching_the_app_off_works_after_a_confirmation(client: Client, doctor
     assert not Authenticator.objects.filter(user=doctor).exists()
 
 
-def test_an_admin_can_remove_the_factors_of_a_user_who_lost_the_phone(
-    client: Client, as_doctor: Client, doctor: User, secret: str
-) -> None:
+def test_an_admin_can_remove_the_factors_of_a_user_who_lost_the_phone(client: Client, doctor: User, secret: str) -> None:
+    log_in(client, doctor.email)
+    enter(client, totp_code(secret))
+    assert is_logged_in(client)
     remove_second_factors(users=User.objects.filter(pk=doctor.pk))
-    assert not is_logged_in(as_doctor)
+    assert not is_logged_in(client)
     log_in(client, doctor.email)
     assert is_logged_in(client)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.accounts.helpers import totp_code
 from tests.portal import Portal
 
 CHROMIUM = "/usr/bin/chromium"
@@ -35,6 +36,9 @@ class Reader:
         self.page.fill("input[name=login]", self.portal.logins[who]["email"])
         self.page.fill("input[name=password]", self.portal.logins[who]["password"])
         self.page.click("main button[type=submit]")
+        if secret := self.portal.logins[who].get("totp_secret"):
+            self.page.fill("input[name=code]", totp_code(secret))
+            self.page.click("main button[type=submit]")
         self.page.wait_for_url("**/cases/**")
         return self
 

@@ -159,10 +159,6 @@ def test_no_page_is_wider_than_its_window(
 
 
 def test_an_operator_is_told_in_words_that_cases_are_not_for_the_role(open_browser: Callable[..., Reader]) -> None:
-    reader = open_browser()
-    reader.go("/accounts/login/")
-    reader.page.fill("input[name=login]", reader.portal.logins["operator"]["email"])
-    reader.page.fill("input[name=password]", reader.portal.logins["operator"]["password"])
-    reader.page.click("main button[type=submit]")
+    reader = open_browser().log_in("operator")
     expect(reader.page.get_by_role("heading", name="Not for your role")).to_be_visible()
     expect(reader.page.get_by_role("link", name="Upload")).to_have_count(0)

@@ -4,13 +4,14 @@ import pytest
 from django.contrib.admin import site
 from django.test import Client
 
-from accounts.models import User
+from accounts.models import Role, User
 from diagnostics.models import Case, Patient
 from diagnostics.services.reviews import record_review
 from mlmodel import api
 from tests.diagnostics.cases import make_case, make_prediction
+from tests.factories import UserFactory
 
-MODELS = ["case", "gateoverride", "patient", "prediction", "review", "worker"]
+MODELS = ["case", "emergencyaccess", "gateoverride", "patient", "prediction", "review", "worker"]
 
 
 @pytest.fixture
@@ -42,9 +43,7 @@ def test_a_record_is_shown_but_cannot_be_saved_or_deleted(client: Client, admin_
 
 
 def test_a_stranger_hospitals_admin_finds_nothing(client: Client, stranger: User, case: Case) -> None:
-    User.objects.filter(pk=stranger.pk).update(role="admin")
-    stranger.refresh_from_db()
-    client.force_login(stranger)
+    client.force_login(UserFactory.create(hospital=stranger.hospital, role=Role.ADMIN))
     assert str(case.pk) not in client.get("/admin/diagnostics/case/").content.decode()
     assert client.get(f"/admin/diagnostics/case/{case.pk}/change/").status_code == 404
 
@@ -69,4 +68,4 @@ def test_doctors_have_no_admin(client: Client, doctor: User) -> None:
 
 def test_every_model_of_the_room_is_registered() -> None:
     registered = {model._meta.model_name for model in site._registry if model._meta.app_label == "diagnostics"}
-    assert registered == set(MODELS)
+    assert registered == set(MODELS), "an unsaved review is its author's alone"

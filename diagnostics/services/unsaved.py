@@ -1,0 +1,27 @@
+"""What somebody was typing when the session neared its end.
+
+Kept on the server and not in the browser: the next one at a ward's computer reads nothing of it.
+"""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from accounts.models import User
+from diagnostics.models import Case, UnsavedReview
+
+KEPT_FOR = timedelta(days=7)
+
+
+def keep_unsaved_review(*, case: Case, author: User, judged: UUID | None, verdict: str, finding: str, note: str) -> None:
+    """One per author and case, the latest; what is older than a week belongs to nobody's mind any more and goes."""
+    UnsavedReview.objects.filter(author=author, saved_at__lt=timezone.now() - KEPT_FOR).delete()
+    typed: dict[str, Any] = {"judged": judged, "verdict": verdict, "finding": finding, "note": note, "saved_at": timezone.now()}
+    UnsavedReview.objects.update_or_create(case=case, author=author, defaults=typed)
+
+
+def find_unsaved_review(*, case: Case, author: User) -> UnsavedReview | None:
+    fresh = UnsavedReview.objects.filter(saved_at__gte=timezone.now() - KEPT_FOR)
+    return fresh.filter(case=case, author=author).first()
