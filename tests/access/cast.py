@@ -14,6 +14,8 @@ from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
+from accounts import audit
+from accounts.audit import Action
 from accounts.models import ApiToken, Hospital, Role, User
 from accounts.second_factor import enrol_app
 from accounts.sessions import ACTIVE, STARTED
@@ -54,6 +56,7 @@ class World:
         """What stands in the column "object" for this address, with the arguments that reverse it."""
         special = {
             "diagnostics:patient": _by("pk", self.patients),
+            "diagnostics:patient_access": _by("pk", self.patients),
             "api:read_case": _by("case_id", self.cases),
             "accounts:revoke_token": _by("pk", self.tokens),
             "mfa_remove_webauthn": _by("pk", self.keys),
@@ -200,6 +203,7 @@ def _admin_objects(
         (users["doctor"], users["stranger"]),
         (users["doctor"].hospital, users["stranger"].hospital),
         (tokens["doctor"], tokens["stranger"]),
+        (audit.record(Action.LOGIN, actor=users["doctor"]), audit.record(Action.LOGIN, actor=users["stranger"])),
     ]
     rows = {_name(one): {"shared": _pk(one), "missing": _missing(one)} for one in of_all}
     rows |= {_name(own): {"riverside": _pk(own), "hillcrest": _pk(other), "missing": _missing(own)} for own, other in pairs}
