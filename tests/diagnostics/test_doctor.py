@@ -59,7 +59,9 @@ def test_a_portal_that_runs_has_nothing_wrong(db: None) -> None:
     with answering(), mock.patch.object(queue, "ping", return_value=True):
         findings = checkup.examine()
     assert set(findings) == set(CHECKS)
-    assert {name: finding for name, finding in findings.items() if finding.level is not Level.OK} == {}
+    told = {name for name, finding in findings.items() if finding.level is not Level.OK}
+    # A PostgreSQL of the tests has no page checksums
+    assert told <= ({"database integrity"} if connection.vendor == "postgresql" else set())
 
 
 def test_a_check_that_fails_is_a_finding_and_the_others_go_on(db: None) -> None:
@@ -266,7 +268,8 @@ def test_a_disk_that_fills_is_told(free: int, level: Level) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "level"), [(0o600, Level.OK), (0o400, Level.OK), (0o640, Level.WARNING), (0o644, Level.ERROR)]
+    ("mode", "level"),
+    [(0o600, Level.OK), (0o400, Level.OK), (0o640, Level.WARNING), (0o604, Level.ERROR), (0o644, Level.ERROR)],
 )
 def test_a_secrets_file_that_others_read_is_told(settings: Settings, tmp_path: Path, mode: int, level: Level) -> None:
     path = tmp_path / "token"

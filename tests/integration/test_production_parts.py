@@ -91,6 +91,9 @@ def test_the_queues_own_tests_pass_on_postgresql(database_url: str) -> None:
         "tests/diagnostics/test_reanalysis.py",
         "tests/diagnostics/test_serving.py",
         "tests/diagnostics/test_shadowing.py",
+        "tests/diagnostics/test_quota.py",
+        "tests/diagnostics/test_purging.py",
+        "tests/diagnostics/test_verification.py",
         "tests/mlmodel/services",
         "tests/accounts/test_audit.py",
     ]
