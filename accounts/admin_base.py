@@ -34,7 +34,7 @@ class RoleAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def view_on_site(self, obj: Model) -> str | None:  # type: ignore[override]
+    def view_on_site(self, obj: Model) -> str | None:
         """Straight to the portal's page, which asks for itself who may see it."""
         found = getattr(obj, "get_absolute_url", None)
         return found() if found else None

@@ -35,6 +35,7 @@ def remove_second_factors(*, users: QuerySet[User]) -> int:
 
 def end_other_sessions(*, request: HttpRequest) -> None:
     """Log the user out everywhere but in the browser that asks."""
+    assert isinstance(request.user, User)  # noqa: S101 - nobody else has other sessions
     end_sessions(users=User.objects.filter(pk=request.user.pk))
     request.user.refresh_from_db(fields=["session_version"])
     update_session_auth_hash(request, request.user)
