@@ -23,6 +23,11 @@ from accounts.users import record_about
 class ClosedAccountAdapter(DefaultAccountAdapter):
     """Nobody signs up: users come by an admin's invitation."""
 
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "too_many_login_attempts": "Too many failed log-ins. Wait a quarter of an hour, then try again.",
+    }
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
 
@@ -61,10 +66,15 @@ class ClosedAccountAdapter(DefaultAccountAdapter):
         record_about(user, Action.PASSWORD_SET, by=by if isinstance(by, User) else None)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """A mail server that is slow or down neither breaks the page nor tells, by time or error, whose address is known."""
+        """A mail server that is slow or down neither breaks the page nor tells, by time or error, whose address is known.
+
+        Who has no access gets none: such is also the stand-in of an unknown address (`forms.ResetForm`).
+        """
         site = get_current_site(self.request)
         known = {"request": self.request, "email": email, "current_site": site}
-        send_in_background([self.render_mail(template_prefix, email, known | context)], what=template_prefix)
+        message = self.render_mail(template_prefix, email, known | context)
+        has_access = getattr(context.get("user"), "is_active", True)
+        send_in_background([message] if has_access else [], what=template_prefix)
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         return f"{super()._get_login_attempts_cache_key(request, **credentials)} {get_ip(request)}"

@@ -62,7 +62,7 @@ class RoleAdmin(admin.ModelAdmin):
         actor = request.user if isinstance(request.user, User) else None
         audit.record(action, actor=actor, details={"in": "admin", **details}, **self.audit_facts(obj))
 
-    def view_on_site(self, obj: Model) -> str | None:  # type: ignore[override]
+    def view_on_site(self, obj: Model) -> str | None:
         """Straight to the portal's page, which asks for itself who may see it."""
         found = getattr(obj, "get_absolute_url", None)
         return found() if found else None

@@ -88,7 +88,7 @@ def _end(request: HttpRequest, left: Remaining) -> None:
 class LoginRequired(LoginRequiredMiddleware):
     """Django's, with an answer that scripts understand: a log-in page must not be swapped into a part of another."""
 
-    def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponseBase:
+    def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponseBase:  # type: ignore[override]
         if asked_by_script(request):
             return JsonResponse({"code": LOGGED_OUT[0], "message": LOGGED_OUT[1]}, status=401)
         response: HttpResponseBase = super().handle_no_permission(request, view_func)

@@ -47,7 +47,7 @@ def remove_second_factors(*, users: QuerySet[User], by: User | None = None) -> i
 
 def end_other_sessions(*, request: HttpRequest) -> None:
     """Log the user out everywhere but in the browser that asks."""
-    assert isinstance(request.user, User)  # noqa: S101 - behind a log-in
+    assert isinstance(request.user, User)  # noqa: S101 - nobody else has other sessions
     end_sessions(users=User.objects.filter(pk=request.user.pk), by=request.user)
     request.user.refresh_from_db(fields=["session_version"])
     update_session_auth_hash(request, request.user)

@@ -154,7 +154,7 @@ class ReviewAdmin(OfCaseAdmin):
 class EmergencyAccessAdmin(RecordMixin, HospitalScopedAdmin):
     """For the admins of both hospitals: whose case it is, and whose doctor."""
 
-    list_display = ["opened_at", "user", "users_hospital", "case", "cases_hospital", "reason", "expires_at", "ended_at"]
+    list_display = ["opened_at", "user", "users_hospital", "case", "cases_hospital", "expires_at", "ended_at", "reason"]
     list_filter = ["opened_at", "ended_at"]
     list_select_related = ["user__hospital", "case__hospital"]
     search_fields = ["=id", "=case__id", "user__email", "user__full_name"]

@@ -266,6 +266,7 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Chest X-ray portal] "
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_FORMS = {"reset_password": "accounts.forms.ResetForm"}
 # Django's tokens, not allauth's: those write a second copy of the address that would outlive a change of it.
 ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105
 ACCOUNT_EMAIL_VERIFICATION = "none"  # an administrator vouches for the address by inviting it

@@ -34,6 +34,6 @@ class UserFactory(DjangoModelFactory[User]):
     @factory.post_generation
     def second_factor(self, create: bool, extracted: bool | None, **_fields: Any) -> None:
         """Of whom the portal asks one has an authenticator app; with `second_factor=False` has yet to set it up."""
-        wanted = extracted if extracted is not None else self.is_staff  # type: ignore[attr-defined]
+        wanted = extracted if extracted is not None else self.is_staff
         if create and wanted:
             enrol_app(user=cast(User, self))

@@ -16,8 +16,12 @@ KEPT_FOR = timedelta(days=7)
 
 
 def keep_unsaved_review(*, case: Case, author: User, judged: UUID | None, verdict: str, finding: str, note: str) -> None:
-    """One per author and case, the latest; what is older than a week belongs to nobody's mind any more and goes."""
-    UnsavedReview.objects.filter(author=author, saved_at__lt=timezone.now() - KEPT_FOR).delete()
+    """One per author and case, the latest, and none where nothing is typed; what is older than a week goes."""
+    own = UnsavedReview.objects.filter(author=author)
+    own.filter(saved_at__lt=timezone.now() - KEPT_FOR).delete()
+    if not (verdict or finding or note):
+        own.filter(case=case).delete()
+        return
     typed: dict[str, Any] = {"judged": judged, "verdict": verdict, "finding": finding, "note": note, "saved_at": timezone.now()}
     UnsavedReview.objects.update_or_create(case=case, author=author, defaults=typed)
 

@@ -35,7 +35,7 @@ class Walker:
     def ask(self, key: str, name: str, method: str, role: str) -> str:
         """The status, or the word for where it leads. What the request changed is undone."""
         path = self.path(key, name)
-        request = self.factory.generic(method, path, **_credentials(path, self.world.people[role]))
+        request = self.factory.generic(method, path, headers=_credentials(path, self.world.people[role]))
         with transaction.atomic():
             response = self.handler(request.environ)
             answer = self._word(response.status_code, response.headers.get("Location", ""))
@@ -63,8 +63,8 @@ class Walker:
 def _credentials(path: str, person: Person) -> dict[str, str]:
     """A session on pages, a token at the API, as browsers and programs send them."""
     if path.startswith("/api/"):
-        return {"HTTP_AUTHORIZATION": f"Bearer {person.token}"} if person.token else {}
-    return {"HTTP_COOKIE": f"{settings.SESSION_COOKIE_NAME}={person.session}"} if person.session else {}
+        return {"Authorization": f"Bearer {person.token}"} if person.token else {}
+    return {"Cookie": f"{settings.SESSION_COOKIE_NAME}={person.session}"} if person.session else {}
 
 
 def _fill(route: str, arguments: Arguments) -> str:

@@ -116,6 +116,19 @@ def test_an_unknown_address_costs_what_a_known_one_does(doctor: User, monkeypatc
     assert known[0] == 1
 
 
+@pytest.mark.parametrize("kind", ["known", "invited"])
+def test_a_reset_for_an_unknown_address_costs_what_one_for_a_known_does(
+    doctor: User, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[EmailMessage], kind: str
+) -> None:
+    email = doctor.email if kind == "known" else UserFactory.create(password=None).email
+    path = reverse("account_reset_password")
+    known = hashings_and_queries(monkeypatch, path, {"email": email})
+    assert len(mailoutbox) == 1
+    unknown = hashings_and_queries(monkeypatch, path, {"email": NOBODY})
+    assert known == unknown
+    assert len(mailoutbox) == 1
+
+
 def test_a_locked_unknown_address_looks_like_a_locked_known_one(doctor: User) -> None:
     assert fail(WARD, doctor.email, 9) == fail(WARD, NOBODY, 9)
     known, unknown = (log_in(at(WARD), email, "wrong").context["form"].errors for email in (doctor.email, NOBODY))

@@ -3,6 +3,7 @@
 from io import StringIO
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
@@ -47,7 +48,7 @@ def test_switching_it_off_closes_everything_again(client: Client, bare: User) ->
 
 
 def test_recovery_codes_alone_are_no_second_factor(client: Client, bare: User) -> None:
-    bare.authenticator_set.create(type="recovery_codes", data={})
+    Authenticator.objects.create(user=bare, type=Authenticator.Type.RECOVERY_CODES, data={})
     log_in(client, bare.email)
     assert client.get("/admin/").headers["Location"] == SET_UP
 

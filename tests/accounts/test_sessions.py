@@ -29,7 +29,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Later:
         offset += seconds
 
     now = time.time
-    monkeypatch.setattr(sessions.time, "time", lambda: now() + offset)
+    monkeypatch.setattr(time, "time", lambda: now() + offset)
     return turn
 
 

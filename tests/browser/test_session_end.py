@@ -57,7 +57,7 @@ def test_an_idle_page_warns_logs_off_and_gives_the_note_back(reader: Reader, cas
     page.wait_for_url(f"**{case_url}")
     expect(page.get_by_label("Note")).to_have_value("Half a sentence about the left")
     expect(page.get_by_label("Uncertain")).to_be_checked()
-    expect(page.get_by_text("before you were logged off")).to_be_visible()
+    expect(page.get_by_text("It is not saved as a review yet")).to_be_visible()
 
 
 def test_the_next_one_at_the_computer_reads_nothing_of_it(reader: Reader, case_url: str) -> None:

@@ -37,7 +37,7 @@ def test_it_comes_back_to_its_author_and_to_nobody_else(client: Client, doctor: 
     client.force_login(doctor)
     shown = page(client, case)
     assert TYPED["note"] in shown
-    assert "before you were logged off" in shown
+    assert "It is not saved as a review yet" in shown
     form = client.get(case.get_absolute_url()).context["review_form"]
     assert form["verdict"].value() == "disagree"
 
@@ -53,6 +53,13 @@ def test_the_last_state_counts(client: Client, doctor: User, case: Case) -> None
     keep(client, case)
     keep(client, case, note="Thymus.")
     assert UnsavedReview.objects.get().note == "Thymus."
+
+
+def test_what_is_wiped_out_is_not_kept(client: Client, doctor: User, case: Case) -> None:
+    client.force_login(doctor)
+    keep(client, case)
+    assert keep(client, case, finding="", verdict="", note="") == 204
+    assert not UnsavedReview.objects.exists()
 
 
 def test_half_a_form_is_kept_too(client: Client, doctor: User, case: Case) -> None:

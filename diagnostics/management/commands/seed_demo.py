@@ -32,6 +32,6 @@ class Command(BaseCommand):
         width = max(len(login["email"]) for login in logins.values())
         self.stdout.write("Demo log-ins:")
         for key, login in logins.items():
-            code = f"   and a code: manage.py demo_code {key}" if "totp_secret" in login else ""
+            code = f"   code: .venv/bin/python manage.py demo_code {key}" if "totp_secret" in login else ""
             self.stdout.write(f"  {key:<12} {login['email']:<{width}}  {login['password']}{code}")
         self.stdout.write(f"They are kept in {path}, with API tokens." + (f" {made} demo films queued." if made else ""))
