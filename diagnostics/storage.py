@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
@@ -12,6 +14,7 @@ from django.core.files.storage import FileSystemStorage, Storage, storages
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 
 COPY_CHUNK = 256 * 1024  # bytes
+LOOKS, LOOK_AGAIN_SECONDS = 3, 0.2  # before a stored film counts as damaged
 
 
 def original_key(case_id: UUID) -> str:
@@ -118,8 +121,17 @@ def save_derived(key: str, content: bytes) -> None:
 def read_film(key: str, *, sha256: str | None = None) -> bytes:
     """All bytes of an object, compared with the hash they were accepted with.
 
+    A film is called missing or damaged only when it looks so again: that is final, and a storage may stumble once.
     Raises `StorageUnavailableError` (transient) or `StoredFilmDamagedError` (missing, or other bytes).
     """
+    for _ in range(LOOKS - 1):
+        with suppress(StoredFilmDamagedError):
+            return _read_once(key, sha256)
+        time.sleep(LOOK_AGAIN_SECONDS)
+    return _read_once(key, sha256)
+
+
+def _read_once(key: str, sha256: str | None) -> bytes:
     try:
         with films().open(key) as file:
             content: bytes = file.read()
