@@ -34,4 +34,4 @@ def _wait(seconds: SupportsFloat) -> None:
 def mend_sleep() -> None:
     """libfaketime 0.9.10 refuses clock_nanosleep with an absolute time, which is how Python sleeps; waiting on a lock works."""
     if "faketime" in os.environ.get("LD_PRELOAD", ""):
-        time.sleep = _wait
+        time.sleep = _wait  # type: ignore[assignment]

@@ -92,10 +92,10 @@ def _cut_and_return(scene: Scene) -> None:
     for part in parts:
         _signal([part], signal.SIGKILL)
         part.stop(number=signal.SIGKILL)
-    site.records.close()
-    disk.become(after)
-    assert site.redis is not None
-    for part in (site.redis, site.web, *site.workers):
+    with site.records.closed():
+        disk.become(after)
+    site.portal.manage("prepare")  # as `make run` does
+    for part in parts:
         part.start()
     wait_until(site.portal.answers, "the return after the power cut")
 

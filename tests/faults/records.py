@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import sqlite3
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,16 @@ class Records:
                 self._drop()
                 raise
 
-    def close(self) -> None:
+    @contextlib.contextmanager
+    def closed(self) -> Iterator[None]:
+        """Nobody reads during the block, and nobody keeps a file of before it."""
         with self._lock:
             self._drop()
+            yield
+
+    def close(self) -> None:
+        with self.closed():
+            return
 
     def _connect(self) -> Any:
         if self._connection is None:

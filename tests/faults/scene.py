@@ -139,7 +139,7 @@ def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, A
         client.release()
         client.done.wait(PATIENCE + 60)
     except Exception as error:  # noqa: BLE001 - a script that fails breaks its row, not the run
-        scene.facts["broken"] = [f"{type(error).__name__}: {error}"]
+        scene.facts["broken"] = [f"{type(error).__name__}: {error} {last_line(getattr(error, 'stderr', None))}"]
         client.release()
     finally:
         site.heal()
@@ -155,6 +155,11 @@ def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, A
     explained += scene.facts.get("cut_off", 0)
     verdict = judge(site, client, reader if fault.reads_pages else None, run=run, leftovers=explained)
     return describe(scene, verdict, watcher, reader, bound=bound, seconds=time.monotonic() - begun)
+
+
+def last_line(text: str | bytes | None) -> str:
+    words = text.decode(errors="replace") if isinstance(text, bytes) else text or ""
+    return words.strip().splitlines()[-1] if words.strip() else ""
 
 
 def cut_off(client: Client) -> int:

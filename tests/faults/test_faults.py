@@ -1,6 +1,5 @@
 """The whole matrix with few uploads and short leases. `make faults N=1000` is the same at the portal's own timings."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,10 +15,10 @@ pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.s3, pytest.ma
 
 
 @pytest.fixture(scope="module")
-def run() -> Iterator[dict[str, Any]]:
+def run() -> dict[str, Any]:
     done = run_all(FAULTS, count=UPLOADS, seed=SEED, pace=QUICK)
     write_json(done, BUILD / "faults-quick.json")
-    yield done
+    return done
 
 
 @pytest.mark.parametrize("key", [fault.key for fault in FAULTS])

@@ -243,7 +243,7 @@ def mix(scene: Scene) -> None:
         site.set_s3_faults()
 
     acts: dict[str, Callable[[], object]] = {
-        "worker killed": lambda: site.workers[0].kill(),
+        "worker killed": site.workers[0].kill,
         "worker falls with a batch in hand": partial(site.arm, "worker.in_hand"),
         "worker falls before the store": partial(site.arm, "worker.before_store"),
         "web falls after the commit": partial(site.arm, "web.committed"),
