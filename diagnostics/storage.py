@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedErr
 COPY_CHUNK = 256 * 1024  # bytes
 ORIGINALS, DISPLAYS, HEATMAPS, PROBES = "cases", "displays", "heatmaps", "probes"  # the folders of our keys
 AUDIT_HEADS = "audit-heads"  # ends of the audit log
+LOOKS, LOOK_AGAIN_SECONDS = 3, 0.2  # before a stored film counts as damaged
 PART = ".part"  # ends the name of a local file that is still being written, or never was finished
 
 
@@ -162,8 +165,17 @@ def save_derived(key: str, content: bytes) -> None:
 def read_film(key: str, *, sha256: str | None = None) -> bytes:
     """All bytes of an object, compared with the hash they were accepted with.
 
+    A film is called missing or damaged only when it looks so again: that is final, and a storage may stumble once.
     Raises `StorageUnavailableError` (transient) or `StoredFilmDamagedError` (missing, or other bytes).
     """
+    for _ in range(LOOKS - 1):
+        with suppress(StoredFilmDamagedError):
+            return _read_once(key, sha256)
+        time.sleep(LOOK_AGAIN_SECONDS)
+    return _read_once(key, sha256)
+
+
+def _read_once(key: str, sha256: str | None) -> bytes:
     try:
         with films().open(key) as file:
             content: bytes = file.read()

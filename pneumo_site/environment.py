@@ -1,6 +1,8 @@
 """Reading of the environment: typed values, secrets from files, and the embedded set-up's own secrets."""
 
+import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -54,17 +56,33 @@ def refuse_unsafe_production(*, debug: bool, database_url: str | None, redis_url
 def embedded_secret(path: Path) -> str:
     """The embedded set-up's own secret, made on first use and kept with mode 0600."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        with path.open("x", encoding="ascii") as file:
-            path.chmod(0o600)
-            file.write(secrets.token_urlsafe(48))
-    except FileExistsError:
-        pass
+    if not path.exists():
+        _make_secret(path)
     value = path.read_text(encoding="ascii").strip()
     secret_files[path.name] = path
     if not value:
         raise ImproperlyConfigured(f"{path} is empty: delete it, and the next start makes a new secret.")
     return value
+
+
+def _make_secret(path: Path) -> None:
+    """Whole or not at all, also when the power is cut; where several processes start at once, the first one's stays."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 __all__ = ["EnvError", "embedded_secret", "env", "read_secret", "refuse_unsafe_production", "require_secret", "secret_files"]

@@ -8,6 +8,8 @@ from diagnostics.api import urls as api_urls
 from diagnostics.urls import model_urls
 from pneumo_site import health
 
+handler500 = "pneumo_site.outages.answer_broken"
+
 admin.site.site_header = admin.site.site_title = "Chest X-ray portal"
 admin.site.index_title = "Administration"
 

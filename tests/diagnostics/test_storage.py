@@ -1,8 +1,11 @@
 """Storage: durable before it is named, private always, and damage is noticed."""
 
+import hashlib
 import os
 import tracemalloc
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -66,6 +69,14 @@ def test_a_missing_object_is_damage_not_an_outage() -> None:
     storage.save_derived("cases/another", b"film")
     with pytest.raises(StoredFilmDamagedError):
         storage.read_film("cases/none")
+
+
+@pytest.mark.parametrize("stumble", [FileNotFoundError(), BytesIO(b"fi")], ids=["missing", "cut short"])
+def test_a_storage_that_stumbles_once_makes_no_film_damaged(stumble: Any) -> None:
+    storage.save_derived("cases/abc", b"film")
+    answers = [stumble, BytesIO(b"film")]
+    with mock.patch.object(storage.films(), "open", side_effect=answers):
+        assert storage.read_film("cases/abc", sha256=hashlib.sha256(b"film").hexdigest()) == b"film"
 
 
 def test_a_key_cannot_leave_the_storage() -> None:

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from pneumo_site.databases import SOCKET_PATH_MAX, database_from_url, embedded_socket, redis_from_url
 from pneumo_site.embedded_redis import server_arguments
-from pneumo_site.environment import read_secret
+from pneumo_site.environment import embedded_secret, read_secret
 from tests.portal import ROOT
 
 PRODUCTION = {
@@ -65,6 +65,19 @@ def test_a_bad_setting_stops_the_start_and_is_named(tmp_path: Path, variables: d
     assert done.returncode != 0
     assert "ImproperlyConfigured" in done.stderr.splitlines()[-1]
     assert named in done.stderr.splitlines()[-1]
+
+
+def test_the_embedded_secret_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
+    """Or a power cut leaves an empty file, and the portal does not start any more."""
+    steps: list[str] = []
+    fsync, link = os.fsync, Path.hardlink_to
+    with (
+        mock.patch.object(os, "fsync", lambda fd: steps.append(Path(f"/proc/self/fd/{fd}").readlink().name) or fsync(fd)),
+        mock.patch.object(Path, "hardlink_to", lambda path, target: steps.append("named") or link(path, target)),
+    ):
+        embedded_secret(tmp_path / "key")
+    assert [step if step in {"named", tmp_path.name} else "draft" for step in steps] == ["draft", "named", tmp_path.name]
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
 def test_the_embedded_secret_is_made_once_and_is_private(tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
+import json
 import logging
+import os
+import shutil
 import socket
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -22,7 +26,7 @@ class Command(BaseCommand):
             self._check_port(options["port"])
         call_command("migrate", interactive=False, verbosity=0)
         call_command("createcachetable", verbosity=0)
-        call_command("collectstatic", interactive=False, verbosity=0)
+        _collect_static()
         if options["demo"] and settings.EMBEDDED:
             # Redis is not up yet, and the worker will find the films by looking.
             logging.getLogger("diagnostics.queue").setLevel(logging.ERROR)
@@ -37,3 +41,14 @@ class Command(BaseCommand):
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
                 raise CommandError(f"Port {port} is taken. Choose another: make run PORT=8001") from error
+
+
+def _collect_static() -> None:
+    """A power cut during an earlier run may have left empty files, which would be taken for finished ones for ever."""
+    with suppress(FileNotFoundError):
+        try:
+            json.loads((settings.STATIC_ROOT / "staticfiles.json").read_bytes())
+        except ValueError:
+            shutil.rmtree(settings.STATIC_ROOT)
+    call_command("collectstatic", interactive=False, verbosity=0)
+    os.sync()

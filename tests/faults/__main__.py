@@ -1,0 +1,51 @@
+"""`make faults`: every fault of the matrix against the running portal; a table, JSON under build/, and status 1 where an
+invariant is broken.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+
+from tests.faults.matrix import choose, run_all
+from tests.faults.report import BUILD, as_markdown, fill_page, print_table, write_json
+from tests.faults.site import PRODUCTION, QUICK
+from tests.portal import ROOT
+
+PAGE = ROOT / "docs" / "reliability.md"
+PACES = {pace.name: pace for pace in (PRODUCTION, QUICK)}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--count", "-n", type=int, default=200, help="uploads a fault (default: 200)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fault", action="append", default=[], help="only this one; may be given again (default: all)")
+    parser.add_argument("--pace", choices=PACES, default=PRODUCTION.name, help="the portal's timings (default: as it ships)")
+    parser.add_argument("--out", type=Path, default=BUILD / "faults.json")
+    parser.add_argument("--page", type=Path, help="only write the table of that JSON into docs/reliability.md")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse()
+    if options.page:
+        run = json.loads(options.page.read_text(encoding="utf-8"))
+        fill_page(PAGE, name="faults", content=as_markdown(run))
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    try:
+        faults = choose(options.fault)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    run = run_all(faults, count=options.count, seed=options.seed, pace=PACES[options.pace])
+    print_table(run["rows"])
+    write_json(run, options.out)
+    print(f"{options.out.name}: {run['minutes']} minutes, broken: {', '.join(run['broken']) or 'none'}")
+    return bool(run["broken"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

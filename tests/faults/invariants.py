@@ -1,0 +1,131 @@
+"""I1 to I8: what the client's log and what lies in the database and in storage say of each other."""
+
+import contextlib
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.faults.canaries import find_canaries
+from tests.faults.client import Accepted, Client, Reader
+from tests.faults.marks import probability_of
+from tests.faults.records import FINAL, Row
+from tests.faults.site import Site
+
+TOLERANCE = 1e-6
+
+
+@dataclass
+class Verdict:
+    """Counts that must be zero, and words about each that is not."""
+
+    lost: int = 0
+    duplicate: int = 0
+    wrong: int = 0
+    stuck: int = 0
+    failed: int = 0  # final, with a code: allowed by I1, and only where the fault explains it
+    http_500: int = 0
+    rows_without_object: int = 0
+    orphans: int = 0
+    canaries: int = 0
+    audit: str = "n/a"
+    words: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        if len(self.words) < 20:
+            self.words.append(text)
+
+
+def judge(site: Site, client: Client, reader: Reader | None, *, run: str, leftovers: int) -> Verdict:
+    """Hold the site against the client's log. `leftovers` is how many objects uploads and results that were cut off may have
+    left behind: those are swept by age, and no row names them."""
+    verdict = Verdict()
+    rows = site.records.cases(run)
+    _judge_rows(verdict, client.accepted, rows)
+    _judge_doubles(verdict, client, rows)
+    _judge_objects(verdict, site, rows, leftovers)
+    pages = reader.answers if reader else Counter[int]()
+    verdict.http_500 = client.answers[500] + pages[500]
+    if verdict.http_500:
+        verdict.say(f"500: {client.answers[500]} of the API, {pages[500]} pages")
+    places = find_canaries(site, [*client.bodies, *(reader.bodies if reader else ())])
+    verdict.canaries = len(places)
+    for place in places:
+        verdict.say(f"canary in {place}")
+    verdict.audit = verify_audit(site)
+    return verdict
+
+
+def _judge_rows(verdict: Verdict, accepted: Mapping[str, Accepted], rows: Mapping[str, Row]) -> None:
+    for key, one in accepted.items():
+        row = rows.get(one.case_id)
+        if row is None or row.key != key:
+            verdict.lost += 1
+            verdict.say(f"lost: {key} {one.case_id}")
+        elif row.state not in FINAL:
+            verdict.stuck += 1
+            verdict.say(f"stuck: {key} is {row.state}, attempt {row.attempt}")
+        elif row.state == "failed":
+            verdict.failed += 1
+            verdict.say(f"failed: {key} {row.failure}, attempt {row.attempt}")
+        elif fault := _fault_of(one, row):
+            verdict.wrong += 1
+            verdict.say(f"wrong: {key} {fault}")
+
+
+def _fault_of(one: Accepted, row: Row) -> str:
+    """What is wrong with a final row; empty where nothing is."""
+    if row.sha256 != one.film.sha256:
+        return "has another film's hash"
+    if row.refusal != one.film.refusal:
+        return f"refused with {row.refusal!r} instead of {one.film.refusal!r}"
+    if row.state == "done":
+        expected = probability_of(one.film.sha256)
+        if len(row.predictions) != 1:
+            return f"has {len(row.predictions)} predictions"
+        if abs(row.predictions[0][1] - expected) > TOLERANCE:
+            return f"says {row.predictions[0][1]} instead of {expected}"
+    return ""
+
+
+def _judge_doubles(verdict: Verdict, client: Client, rows: Mapping[str, Row]) -> None:
+    per_version = Counter((row.id, version) for row in rows.values() for version, _, _ in row.predictions)
+    per_film = Counter(row.sha256 for row in rows.values())
+    verdict.duplicate = sum(number - 1 for number in (*per_version.values(), *per_film.values())) + len(client.second_ids)
+    if verdict.duplicate:
+        verdict.say(f"duplicate: second ids {client.second_ids[:3]}")
+
+
+def _judge_objects(verdict: Verdict, site: Site, rows: Mapping[str, Row], leftovers: int) -> None:
+    stored, named = site.objects.keys(), site.records.object_keys()
+    for row in rows.values():
+        needed = [row.original_key, *(key for _, _, key in row.predictions if key)]
+        if row.display == "ready":
+            needed.append(f"displays/{row.id}")
+        missing = [key for key in needed if key not in stored]
+        damaged = not missing and site.objects.sha256(row.original_key) != row.sha256
+        if missing or damaged:
+            verdict.rows_without_object += 1
+            verdict.say(f"row {row.key}: missing {missing}, damaged {damaged}")
+    beyond = sorted(key for key in stored - named if ".part" not in key)
+    verdict.orphans = max(0, len(beyond) - leftovers) + verdict.rows_without_object
+    if len(beyond) > leftovers:
+        verdict.say(f"objects without a row: {len(beyond)}, explained {leftovers}: {beyond[:3]}")
+
+
+def unnamed_objects(site: Site) -> int:
+    return len(site.objects.keys() - site.records.object_keys())
+
+
+def verify_audit(site: Site) -> str:
+    """What `verify_audit` says, where this portal has the command."""
+    with contextlib.suppress(subprocess.CalledProcessError):
+        if "verify_audit" not in site.portal.manage("help", "--commands"):
+            return "n/a"
+        try:
+            site.portal.manage("verify_audit")
+        except subprocess.CalledProcessError as error:
+            return f"broken: {json.dumps((error.stdout or '')[-200:])}"
+        return "intact"
+    return "n/a"

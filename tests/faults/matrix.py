@@ -1,0 +1,88 @@
+"""Every fault, and a run of some or all of them."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from tests.faults import redis_faults
+from tests.faults.database_faults import DATABASE_FAULTS
+from tests.faults.embedded_faults import EMBEDDED_FAULTS, site_on
+from tests.faults.redis_faults import REDIS_FAULTS
+from tests.faults.report import BUILD, commit
+from tests.faults.scene import Fault, run_fault
+from tests.faults.site import Pace, Site, large_site
+from tests.faults.storage_faults import STORAGE_FAULTS
+from tests.faults.web_faults import WEB_FAULTS
+from tests.faults.whole_faults import WHOLE_FAULTS
+from tests.faults.worker_faults import WORKER_FAULTS
+
+
+def _number(key: str) -> int:
+    return int("".join(char for char in key if char.isdigit()))
+
+
+FAULTS: tuple[Fault, ...] = tuple(
+    sorted(
+        (*WORKER_FAULTS, *REDIS_FAULTS, *DATABASE_FAULTS, *STORAGE_FAULTS, *WEB_FAULTS, *WHOLE_FAULTS, *EMBEDDED_FAULTS),
+        key=lambda fault: (_number(fault.key), fault.key),
+    )
+)
+
+
+def open_site(kind: str, pace: Pace) -> AbstractContextManager[Site]:
+    return large_site(pace) if kind == "large" else site_on(kind, pace)
+
+
+def choose(keys: Iterable[str]) -> list[Fault]:
+    """The named faults, all where none is named; `F5` means F5a and F5b. Raises `ValueError` for a name that none has."""
+    wanted = [key.upper() for key in keys]
+    found = [fault for fault in FAULTS if not wanted or any(_is_meant(fault, key) for key in wanted)]
+    if unknown := [key for key in wanted if not any(_is_meant(fault, key) for fault in FAULTS)]:
+        raise ValueError(f"There is no fault {', '.join(unknown)}; there are {', '.join(fault.key for fault in FAULTS)}")
+    return found
+
+
+def _is_meant(fault: Fault, key: str) -> bool:
+    return fault.key.upper() == key or fault.key.rstrip("abcdefghijklmnopqrstuvwxyz") == key
+
+
+def run_all(faults: Sequence[Fault], *, count: int, seed: int, pace: Pace, show: Any = print) -> dict[str, Any]:
+    """One portal for all that share it, one fault after another. Returns the run as it is written down."""
+    begun = time.monotonic()
+    rows: list[dict[str, Any]] = []
+    for kind in dict.fromkeys(fault.site for fault in faults):
+        with open_site(kind, pace) as site:
+            rows += [_run_one(fault, site, count=count, seed=seed, show=show) for fault in faults if fault.site == kind]
+    order = {fault.key: place for place, fault in enumerate(FAULTS)}
+    rows.sort(key=lambda row: order[row["fault"]])
+    return {
+        "commit": commit(),
+        "seed": seed,
+        "count": count,
+        "pace": pace.name,
+        "cores": os.cpu_count(),
+        "minutes": round((time.monotonic() - begun) / 60, 1),
+        "rows": rows,
+        "broken": [row["fault"] for row in rows if row["broken"]],
+    }
+
+
+def keep_logs(site: Site, key: str) -> None:
+    """What the parts wrote, for whoever looks why an invariant is broken."""
+    kept = BUILD / "faults" / key
+    kept.mkdir(parents=True, exist_ok=True)
+    for path in site.logs.rglob("*.log"):
+        shutil.copy(path, kept)
+
+
+def _run_one(fault: Fault, site: Site, *, count: int, seed: int, show: Any) -> dict[str, Any]:
+    row = run_fault(fault, site, count=count, seed=seed)
+    if fault.key == "F0":
+        redis_faults.remember_normal(site, row["upload_p99"])
+    if row["broken"]:
+        keep_logs(site, fault.key)
+    show(f"{row['fault']:<5} {row['uploads']:>5} uploads  {row['seconds']:>6.1f} s  {row['verdict']}")
+    return row

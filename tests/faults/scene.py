@@ -1,0 +1,243 @@
+"""One fault from beginning to end: uploads go on, the fault does its work, everything comes back, and the portal is judged."""
+
+import contextlib
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tests.faults.client import Client, Reader, statuses
+from tests.faults.films import Film, make_film
+from tests.faults.invariants import Verdict, judge, unnamed_objects
+from tests.faults.site import Pace, Site
+
+WATCH_SECONDS = 0.2
+MOST_STRIKES = 20
+PATIENCE = 240.0  # for which a client tries one upload again
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row of the matrix. `bound` is how long after the last fault everything accepted is final."""
+
+    key: str
+    title: str
+    inject: Callable[["Scene"], None]
+    bound: Callable[[Pace], float]
+    site: str = "large"
+    make: Callable[[str, int], Film] = make_film
+    may_fail: bool = False  # whether a case may end as failed with its code
+    reads_pages: bool = True
+
+
+@dataclass
+class Scene:
+    """What a fault's script works with."""
+
+    fault: Fault
+    site: Site
+    run: str
+    count: int
+    chance: random.Random
+    client: Client
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def pace(self) -> Pace:
+        return self.site.pace
+
+    @property
+    def uploading(self) -> bool:
+        return not self.client.done.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait that long in production, less in a quick run."""
+        time.sleep(seconds * self.pace.stretch)
+
+    @contextlib.contextmanager
+    def trouble(self) -> Iterator[None]:
+        """What happens in the block is the fault; recovery counts from its end."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spans.append((begun, time.monotonic()))
+
+    def strike(self) -> None:
+        """A fault that takes no time has just happened."""
+        self.spans.append((time.monotonic(), time.monotonic()))
+
+    def every(self, seconds: float, act: Callable[[], None], *, least: int = 2) -> None:
+        """Act again and again while films come at full speed, and at least so often; then the rest is let through."""
+        done = 0
+        while done < least or (not self.client.trickles and done < MOST_STRIKES):
+            self.pause(seconds)
+            act()
+            done += 1
+        self.facts.setdefault("strikes", done)
+        self.client.release()
+
+    def wait_uploads(self, *, share: float = 1.0, seconds: float = PATIENCE) -> None:
+        """Until that share of the films is accepted, or all are settled."""
+        end = time.monotonic() + seconds
+        if share == 1.0:
+            self.client.release()
+        while time.monotonic() < end and self.uploading:
+            if share < 1.0 and len(self.client.accepted) >= share * self.count:
+                return
+            time.sleep(0.02)
+
+
+class Watcher:
+    """Notes when each case turned out to be final, by the harness's clock: the database's may be wrong on purpose."""
+
+    def __init__(self, site: Site, run: str) -> None:
+        self.seen: dict[str, float] = {}
+        self._site, self._run = site, run
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(30)
+
+    def look(self) -> None:
+        with contextlib.suppress(Exception):  # the database is away: looked at again in a moment
+            now = time.monotonic()
+            for key in self._site.records.final_keys(self._run) - self.seen.keys():
+                self.seen[key] = now
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(WATCH_SECONDS):
+            self.look()
+
+
+def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, Any]:
+    """One row of the table, as facts."""
+    run = f"{fault.key}-{seed}-{random.getrandbits(32):08x}"
+    before = unnamed_objects(site)
+    login = site.portal.logins["doctor"]
+    client = Client(
+        site.portal.url, login["api_token"], run, lambda number: fault.make(run, number), count, site.pace.rate, PATIENCE
+    )
+    scene = Scene(fault, site, run, count, random.Random(f"{fault.key}/{seed}"), client)
+    watcher, reader = Watcher(site, run), Reader(site.portal.url, login, client)
+    begun = time.monotonic()
+    watcher.start()
+    if fault.reads_pages:
+        reader.start()
+    client.start()
+    try:
+        fault.inject(scene)
+        client.release()
+        client.done.wait(PATIENCE + 60)
+    except Exception as error:  # noqa: BLE001 - a script that fails breaks its row, not the run
+        scene.facts["broken"] = [f"{type(error).__name__}: {error} {last_line(getattr(error, 'stderr', None))}"]
+        client.release()
+    finally:
+        site.heal()
+        settled = max(time.monotonic(), *(end for _, end in scene.spans)) if scene.spans else time.monotonic()
+        bound = fault.bound(site.pace)
+        _drain(client, watcher, until=settled + bound)
+        watcher.stop()
+        if fault.reads_pages:
+            reader.stop()
+    _wait_displays(site, run)
+    client.send_again(0.1)
+    explained = before + cut_off(client) + sum(site.hits(name) for name in ("web.film_saved", "web.committed", "worker.popped"))
+    explained += scene.facts.get("cut_off", 0)
+    verdict = judge(site, client, reader if fault.reads_pages else None, run=run, leftovers=explained)
+    return describe(scene, verdict, watcher, reader, bound=bound, seconds=time.monotonic() - begun)
+
+
+def last_line(text: str | bytes | None) -> str:
+    words = text.decode(errors="replace") if isinstance(text, bytes) else text or ""
+    return words.strip().splitlines()[-1] if words.strip() else ""
+
+
+def cut_off(client: Client) -> int:
+    """Requests that got no 2xx: each may have left bytes whose row was never written."""
+    return sum(number for status, number in client.answers.items() if status >= 500) + sum(client.errors.values())
+
+
+def _drain(client: Client, watcher: Watcher, *, until: float) -> None:
+    while time.monotonic() < until:
+        watcher.look()
+        if client.accepted.keys() <= watcher.seen.keys():
+            return
+        time.sleep(0.1)
+
+
+def _wait_displays(site: Site, run: str, *, seconds: float = 30.0) -> None:
+    """Pictures are drawn when nothing waits: what lies in storage is looked at when they are."""
+    query = "SELECT count(*) FROM diagnostics_case WHERE display = 'pending' AND state IN ('done', 'refused')"
+    end = time.monotonic() + seconds
+    with contextlib.suppress(Exception):
+        while time.monotonic() < end and site.records.ask(query)[0][0]:
+            time.sleep(0.1)
+
+
+def recoveries(scene: Scene, watcher: Watcher) -> list[float]:
+    """For each case that was accepted and not final when a fault ended: seconds from the first such end to its final state."""
+    found = []
+    for key, one in scene.client.accepted.items():
+        final = watcher.seen.get(key)
+        ends = [end for _, end in scene.spans if one.at <= end and (final is None or end <= final)]
+        if ends and final is not None:
+            found.append(final - min(ends))
+    return found
+
+
+def percentile(values: list[float], share: float) -> float | None:
+    if not values:
+        return None
+    ordered = sorted(values)
+    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)
+
+
+def describe(
+    scene: Scene, verdict: Verdict, watcher: Watcher, reader: Reader, *, bound: float, seconds: float
+) -> dict[str, Any]:
+    """The row, with the reasons for which it is broken, if it is."""
+    fault, client = scene.fault, scene.client
+    times, latencies = recoveries(scene, watcher), [one.seconds for one in client.accepted.values()]
+    counts = {name: value for name, value in asdict(verdict).items() if name not in {"words", "audit"}}
+    broken = [name for name, value in counts.items() if value and not (name == "failed" and fault.may_fail)]
+    if client.given_up:
+        broken.append("given_up")
+    if not client.accepted:
+        broken.append("nothing was uploaded")
+    if verdict.audit.startswith("broken"):
+        broken.append("audit")
+    broken += scene.facts.pop("broken", [])
+    return {
+        "fault": fault.key,
+        "title": fault.title,
+        "site": scene.site.kind,
+        "uploads": len(client.accepted),
+        **counts,
+        "audit": verdict.audit,
+        "given_up": client.given_up,
+        "recovery_p50": round(statistics.median(times), 2) if times else None,
+        "recovery_p99": percentile(times, 0.99),
+        "waited_out": len(times),
+        "bound": round(bound, 1),
+        "upload_p50": percentile(latencies, 0.5),
+        "upload_p99": percentile(latencies, 0.99),
+        "strikes": scene.facts.pop("strikes", len(scene.spans)),
+        "answers": statuses(client.answers),
+        "errors": dict(client.errors),
+        "pages": statuses(reader.answers),
+        "facts": scene.facts,
+        "seconds": round(seconds, 1),
+        "words": verdict.words,
+        "broken": broken,
+        "verdict": "holds" if not broken else "BROKEN: " + ", ".join(broken),
+    }
