@@ -28,6 +28,7 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     import mlmodel.dicom_pixels  # noqa: F401 - the libraries are loaded before the first film, and under the limits
 
+    _step_back()  # only now: on a busy machine the imports alone would take a minute at this rank
     write_message(answers, {"ready": True})
     while True:
         try:
@@ -115,6 +116,9 @@ def _limit_resources() -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (value, value))
+
+
+def _step_back() -> None:
     os.nice(NICENESS)
     with suppress(OSError):  # a session of its own is a scheduling group of its own, to whose rank nice says nothing
         Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
