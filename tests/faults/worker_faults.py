@@ -81,13 +81,14 @@ def kill_around_store(scene: Scene) -> None:
 
 def stop_and_continue(scene: Scene) -> None:
     """A worker that is stopped with cases in hand and comes back when another has done them."""
-    scene.site.wait_warm(scene.site.add_worker())
     fenced = scene.site.hits("fenced")
     for _ in range(2):
         scene.site.arm("worker.in_hand", action="stop")
         if not wait_until_hit(scene, "worker.in_hand"):
             continue
         scene.strike()
+        if len(scene.site.workers) == 1:
+            scene.site.wait_warm(scene.site.add_worker())
         scene.pause(60.0)
         end = time.monotonic() + 3 * scene.pace.recovery
         while scene.site.records.in_work(stopped(scene)) and time.monotonic() < end:
