@@ -1,5 +1,5 @@
-"""`python -m tests.corpus.smuggle DIR` with a portal's environment: each file of DIR becomes a queued case past the gate, so that
-the worker meets what the gate would have turned away. Prints {file: case}.
+"""`python -m tests.corpus.smuggle DIR` with a portal's environment: each file of DIR becomes a queued case past the gate, so
+that the worker meets what the gate would have turned away. Prints {file: case}.
 """
 
 import json

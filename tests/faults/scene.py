@@ -13,6 +13,7 @@ from tests.faults.client import Client, Reader, statuses
 from tests.faults.films import Film, make_film
 from tests.faults.invariants import Verdict, judge, last_line, unnamed_objects
 from tests.faults.site import Pace, Site
+from tests.servers import wait_until
 
 WATCH_SECONDS = 0.2
 MOST_STRIKES = 20
@@ -130,6 +131,7 @@ def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, A
     scene = Scene(fault, site, run, count, random.Random(f"{fault.key}/{seed}"), client)
     watcher, reader = Watcher(site, run), Reader(site.portal.url, login, client)
     begun = time.monotonic()
+    wait_until(lambda: site.portal.answers("/accounts/login/"), "the portal's answer before the fault", seconds=120)
     watcher.start()
     if fault.reads_pages:
         reader.start()
