@@ -23,6 +23,6 @@ def answer_broken(request: HttpRequest) -> HttpResponseBase:
         response = JsonResponse({"code": "UNAVAILABLE", "message": MESSAGE}, status=503)
     else:
         # A page that stands alone: who is logged in is a question for the database.
-        response = render(None, "outage.html", {"message": MESSAGE}, status=503)  # type: ignore[arg-type]
+        response = render(None, "outage.html", {"message": MESSAGE}, status=503)
     response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
