@@ -200,6 +200,11 @@ def _bad_headers() -> Iterator[Row]:
 def _lies() -> Iterator[Row]:
     """Rows and Columns that the pixels do not bear out."""
     yield "native of 65,535 x 65,535", film({ROWS: ("US", 65_535), COLUMNS: ("US", 65_535)}), "TOO_MANY_PIXELS", ""
+    for side in (46_341, 50_000):  # the least whose square is beyond 31 bits, and one that is beyond 32 in bytes
+        yield f"native of {side:,} x {side:,}", film({ROWS: ("US", side), COLUMNS: ("US", side)}), "TOO_MANY_PIXELS", ""
+    palette = {**EIGHT_BITS, 0x00280004: ("CS", "PALETTE COLOR")}
+    grey = film_pixels().astype(np.uint8).tobytes()
+    yield "of palette colours without a palette", film(palette, pixels=pixel_data(grey, vr="OB")), "", "UNREADABLE"
     yield "native with rows doubled", film({ROWS: ("US", 2 * HEIGHT)}), "MALFORMED_DICOM", ""
     yield "native with rows halved", film({ROWS: ("US", HEIGHT // 2)}), "MALFORMED_DICOM", ""
     streams = {

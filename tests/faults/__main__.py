@@ -23,6 +23,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fault", action="append", default=[], help="only this one; may be given again (default: all)")
     parser.add_argument("--pace", choices=PACES, default=PRODUCTION.name, help="the portal's timings (default: as it ships)")
+    parser.add_argument("--lanes", type=int, default=1, help="portals side by side (default: 1, so that none disturbs another)")
     parser.add_argument("--out", type=Path, default=BUILD / "faults.json")
     parser.add_argument("--page", type=Path, help="only write the table of that JSON into docs/reliability.md")
     return parser.parse_args()
@@ -40,7 +41,7 @@ def main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    run = run_all(faults, count=options.count, seed=options.seed, pace=PACES[options.pace])
+    run = run_all(faults, count=options.count, seed=options.seed, pace=PACES[options.pace], lanes=options.lanes)
     print_table(run["rows"])
     write_json(run, options.out)
     print(f"{options.out.name}: {run['minutes']} minutes, broken: {', '.join(run['broken']) or 'none'}")

@@ -3,17 +3,19 @@
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
 from tests.faults import redis_faults
 from tests.faults.database_faults import DATABASE_FAULTS
 from tests.faults.embedded_faults import EMBEDDED_FAULTS, site_on
+from tests.faults.invariants import verify_audit
 from tests.faults.redis_faults import REDIS_FAULTS
 from tests.faults.report import BUILD, commit
 from tests.faults.scene import Fault, run_fault
-from tests.faults.site import Pace, Site, large_site
+from tests.faults.site import QUICK, Pace, Site, large_site
 from tests.faults.storage_faults import STORAGE_FAULTS
 from tests.faults.web_faults import WEB_FAULTS
 from tests.faults.whole_faults import WHOLE_FAULTS
@@ -49,13 +51,17 @@ def _is_meant(fault: Fault, key: str) -> bool:
     return fault.key.upper() == key or fault.key.rstrip("abcdefghijklmnopqrstuvwxyz") == key
 
 
-def run_all(faults: Sequence[Fault], *, count: int, seed: int, pace: Pace, show: Any = print) -> dict[str, Any]:
-    """One portal for all that share it, one fault after another. Returns the run as it is written down."""
+def run_all(
+    faults: Sequence[Fault], *, count: int, seed: int, pace: Pace, lanes: int = 1, show: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """One fault after another on a portal that all of a kind share, or on several such portals side by side.
+
+    Returns the run as it is written down.
+    """
     begun = time.monotonic()
-    rows: list[dict[str, Any]] = []
-    for kind in dict.fromkeys(fault.site for fault in faults):
-        with open_site(kind, pace) as site:
-            rows += [_run_one(fault, site, count=count, seed=seed, show=show) for fault in faults if fault.site == kind]
+    with ThreadPoolExecutor(lanes + (lanes > 1)) as pool:
+        work = [pool.submit(_run_lane, lane, count, seed, pace, show) for lane in split(faults, lanes)]
+    rows = [row for lane in work for row in lane.result()]
     order = {fault.key: place for place, fault in enumerate(FAULTS)}
     rows.sort(key=lambda row: order[row["fault"]])
     return {
@@ -70,6 +76,30 @@ def run_all(faults: Sequence[Fault], *, count: int, seed: int, pace: Pace, show:
     }
 
 
+def split(faults: Sequence[Fault], lanes: int) -> list[list[Fault]]:
+    """The faults of each portal: those of the large one dealt out to the lanes, and those of each other kind."""
+    large = [fault for fault in faults if fault.site == "large"]
+    kinds = dict.fromkeys(fault.site for fault in faults if fault.site != "large")
+    dealt = [large[lane::lanes] for lane in range(lanes)]
+    return [lane for lane in (*dealt, *([fault for fault in faults if fault.site == kind] for kind in kinds)) if lane]
+
+
+def _run_lane(faults: Sequence[Fault], count: int, seed: int, pace: Pace, show: Callable[[str], None]) -> list[dict[str, Any]]:
+    with open_site(faults[0].site, pace) as site:
+        rows = [_run_one(fault, site, count=count, seed=seed, show=show) for fault in faults]
+        if pace is QUICK:  # once for all: it takes seconds
+            _note_audit(rows, verify_audit(site))
+        return rows
+
+
+def _note_audit(rows: Sequence[dict[str, Any]], audit: str) -> None:
+    for row in rows:
+        row["audit"] = audit
+        if audit.startswith("broken"):
+            row["broken"].append("audit")
+            row["verdict"] = "BROKEN: " + ", ".join(row["broken"])
+
+
 def keep_logs(site: Site, key: str) -> None:
     """What the parts wrote, for whoever looks why an invariant is broken."""
     kept = BUILD / "faults" / key
@@ -78,8 +108,10 @@ def keep_logs(site: Site, key: str) -> None:
         shutil.copy(path, kept)
 
 
-def _run_one(fault: Fault, site: Site, *, count: int, seed: int, show: Any) -> dict[str, Any]:
+def _run_one(fault: Fault, site: Site, *, count: int, seed: int, show: Callable[[str], None]) -> dict[str, Any]:
     row = run_fault(fault, site, count=count, seed=seed)
+    if site.pace is not QUICK:
+        _note_audit([row], verify_audit(site))
     if fault.key == "F0":
         redis_faults.remember_normal(site, row["upload_p99"])
     if row["broken"]:

@@ -9,14 +9,14 @@ from tests.faults.matrix import FAULTS, run_all
 from tests.faults.report import BUILD, as_markdown, write_json
 from tests.faults.site import QUICK
 
-UPLOADS, SEED = 40, 1
+UPLOADS, SEED, LANES = 40, 1, 2
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.s3, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def run() -> dict[str, Any]:
-    done = run_all(FAULTS, count=UPLOADS, seed=SEED, pace=QUICK)
+    done = run_all(FAULTS, count=UPLOADS, seed=SEED, pace=QUICK, lanes=LANES)
     write_json(done, BUILD / "faults-quick.json")
     return done
 

@@ -14,7 +14,7 @@ from tests.faults.parts import Part
 from tests.faults.scene import Fault, Scene
 from tests.faults.site import Pace
 
-STALL_SECONDS = 6
+STALL_SECONDS, HANG_ATTEMPTS = 4, 2
 DECODE_SECONDS = 2
 POISON_EVERY = 20  # films: 5 %
 
@@ -81,13 +81,14 @@ def kill_around_store(scene: Scene) -> None:
 
 def stop_and_continue(scene: Scene) -> None:
     """A worker that is stopped with cases in hand and comes back when another has done them."""
-    scene.site.wait_warm(scene.site.add_worker())
     fenced = scene.site.hits("fenced")
     for _ in range(2):
         scene.site.arm("worker.in_hand", action="stop")
         if not wait_until_hit(scene, "worker.in_hand"):
             continue
         scene.strike()
+        if len(scene.site.workers) == 1:
+            scene.site.wait_warm(scene.site.add_worker())
         scene.pause(60.0)
         end = time.monotonic() + 3 * scene.pace.recovery
         while scene.site.records.in_work(stopped(scene)) and time.monotonic() < end:
@@ -153,7 +154,9 @@ def poisoned(run: str, number: int) -> Film:
 
 def hang_engine(scene: Scene) -> None:
     """Native code that never returns: the watchdog ends the worker, and only the film that did it fails, after its attempts."""
-    worker = restart_worker(scene, WORKER_STALL_SECONDS=str(STALL_SECONDS))
+    limits = {"WORKER_STALL_SECONDS": str(STALL_SECONDS), "ANALYSIS_MAX_ATTEMPTS": str(HANG_ATTEMPTS)}
+    restart_reconciler(scene, **limits)
+    worker = restart_worker(scene, **limits)
     starts = worker.starts
     scene.wait_uploads()
     scene.strike()
@@ -164,7 +167,8 @@ def hang_engine(scene: Scene) -> None:
         scene.facts["broken"] = ["the watchdog did not act"]
     if [row.failure for row in failed] != ["WORKER_LOST"]:
         scene.facts["broken"] = [f"failed: {[(row.key, row.failure) for row in failed][:5]}"]
-    restart_worker(scene, WORKER_STALL_SECONDS="120")
+    restart_reconciler(scene, ANALYSIS_MAX_ATTEMPTS="3")
+    restart_worker(scene, WORKER_STALL_SECONDS="120", ANALYSIS_MAX_ATTEMPTS="3")
 
 
 def hanging(run: str, number: int) -> Film:
@@ -172,7 +176,7 @@ def hanging(run: str, number: int) -> Film:
 
 
 def hang_bound(pace: Pace) -> float:
-    return 3 * (STALL_SECONDS + pace.recovery + 8)
+    return HANG_ATTEMPTS * (STALL_SECONDS + pace.recovery + 8)
 
 
 # What the scripts share
@@ -194,6 +198,12 @@ def wait_until_final(scene: Scene, *, seconds: float = 60.0) -> None:
     wanted = scene.client.accepted.keys()
     while time.monotonic() < end and not wanted <= scene.site.records.final_keys(scene.run):
         time.sleep(0.1)
+
+
+def restart_reconciler(scene: Scene, **environment: str) -> None:
+    reconciler = scene.site.reconcilers[0]
+    reconciler.stop()
+    reconciler.start(**environment)
 
 
 def restart_worker(scene: Scene, **environment: str) -> Part:

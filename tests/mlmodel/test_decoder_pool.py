@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
@@ -146,6 +147,25 @@ def test_a_film_too_big_for_the_childs_memory_is_unreadable_and_others_are_read(
     big = encode(Image.fromarray(np.zeros((5900, 5900), np.uint16)), compress_level=1)
     try:
         assert code_of(pool, big) == "UNREADABLE"
+        assert read(pool, png(draw_uint8())).bits == 8
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "open({path!r}, 'wb', buffering=0).write(b'x')",
+        "held = [open('/dev/null') for _ in range(child.MAX_OPEN_FILES)]",
+    ],
+    ids=["a file that is written", "more open files than allowed"],
+)
+def test_what_a_child_may_not_have_makes_its_film_unreadable_and_others_are_read(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "written"
+    pool = DecoderPool(1, command=harmed(line.format(path=str(path))))
+    try:
+        assert code_of(pool, POISON) == "UNREADABLE"
+        assert not path.exists() or path.read_bytes() == b""
         assert read(pool, png(draw_uint8())).bits == 8
     finally:
         pool.close()
