@@ -42,6 +42,15 @@ class Gathered:
     features: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedGate:
+    """The gate itself, the metadata's `gate`, and the artifact's files by name."""
+
+    gate: Gate
+    facts: dict[str, Any]
+    files: dict[str, bytes]
+
+
 def fit_gate(
     *,
     features_of: FeaturesOf,
@@ -51,8 +60,8 @@ def fit_gate(
     outliers: Films | None = None,
     test_objects: Films | None = None,
     seed: int = 0,
-) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The metadata's `gate` and the artifact's files, by name.
+) -> FittedGate:
+    """The gate of a version.
 
     `features_of` gives the serving graph's features (count, channels) of films (count, size, size, 1); `train` and `calibrate`
     are the films of those parts, `test` films and features that the gate is only measured on, `outliers` films like chest films
@@ -81,7 +90,7 @@ def fit_gate(
         "calibrated_on": _measure(gate, held_out, features),
         "tested_on": _measure(gate, test[0][..., 0], test[1]),
     }
-    return facts, {GATE: _pack(gate)}
+    return FittedGate(gate, facts, {GATE: _pack(gate)})
 
 
 def gather(features_of: FeaturesOf, known: Films, strange: Sequence[Material], seed: int) -> Gathered:

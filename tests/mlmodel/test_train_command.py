@@ -92,7 +92,7 @@ def test_a_candidate_is_calibrated_and_judged_on_patients_it_never_saw(trained: 
     tested = {row["sha256"] for row in split if row["part"] == "test"}
     judged = {row["sha256"] for row in csv.DictReader((trained / "predictions.csv").open(newline=""))}
     assert judged == tested
-    assert metadata["data"]["parts"]["test"]["films"] == len(tested) == report["n"]
+    assert metadata["data"]["parts"]["test"]["films"] == len(tested) == report["films"]
     assert {row["source"] for row in split} == {"Drawn"}
 
 
