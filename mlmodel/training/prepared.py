@@ -69,11 +69,16 @@ def prepare_data(
     origin: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Find, decode, group and split; known films and patients keep the part that `split`, the manifest of an earlier version,
-    gives them. `origin` is the source and licence of films whose manifest names none. Raises `DataError`."""
+    gives them, and the source and licence that it names, where their own manifest names none. `origin` is that of the others.
+    Raises `DataError`."""
     frozen = read_split(split) if split else None
     films, extras = find_films(data), read_extras(data)
-    given = {film.file: {**(origin or {}), **_filled(extras.get(film.file, {}))} for film in films}
     array, hashes = load_films(films, recipe.network.input_size, progress, cache)
+    known = frozen.origins if frozen else {}
+    given = {
+        film.file: {**(origin or {}), **known.get(digest, {}), **_filled(extras.get(film.file, {}))}
+        for film, digest in zip(films, hashes, strict=True)
+    }
     check_labels([(str(film.path), digest, film.label) for film, digest in zip(films, hashes, strict=True)])
     groups = group_films(films, find_near_duplicates(array))
     parts = split_groups(films, hashes, groups, recipe.seed, frozen)
