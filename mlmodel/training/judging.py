@@ -17,7 +17,7 @@ from mlmodel.evaluation.report import build_report
 from mlmodel.evaluation.robustness import measure_robustness
 from mlmodel.evaluation.subgroups import traits_of
 from mlmodel.gate.fit import FittedGate, fit_gate
-from mlmodel.gate.folders import read_folder
+from mlmodel.gate.folders import list_folder, read_folder
 from mlmodel.gate.judge import Gate, Verdict
 from mlmodel.gate.pixels import find_fault
 from mlmodel.lungs import choose_least_share
@@ -37,7 +37,8 @@ class JudgingOptions:
     `mlmodel.evaluation.operating_point`; without one it is the sensitivity that the recipe states. `prevalence` is how common
     pneumonia is where the probabilities will be read, by default as in the films. `origin` is source and licence of the
     films. `outliers` is a folder of films that are not to be read, such as adults', and `test_objects` one of drawn films that
-    are, for the gate to learn from. Raises `ValueError` for a rule, prevalence or folder that cannot be."""
+    are, for the gate to learn from. Raises `ValueError` for a rule, prevalence or folder that cannot be, `DataError` for one
+    without films."""
 
     split: Path | None = None
     operating_point: Mapping[str, Any] | None = None
@@ -55,6 +56,8 @@ class JudgingOptions:
         for folder in (self.outliers, self.test_objects):
             if folder is not None and not folder.is_dir():
                 raise ValueError(f"Films for the gate lie in a folder. Received: {folder}")
+            if folder is not None:
+                list_folder(folder)
 
 
 @dataclass(frozen=True, slots=True)

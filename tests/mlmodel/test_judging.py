@@ -10,8 +10,8 @@ from mlmodel.engines import Outputs
 from mlmodel.gate.descriptor import CELLS
 from mlmodel.gate.judge import Gate
 from mlmodel.management.judging import describe_metrics
-from mlmodel.training.dataset import LabelledFilm
-from mlmodel.training.judging import decline, read_part, report_test, summarise
+from mlmodel.training.dataset import DataError, LabelledFilm
+from mlmodel.training.judging import JudgingOptions, decline, read_part, report_test, summarise
 from mlmodel.training.prepared import Prepared
 from tests.mlmodel.gate.material import chest_films
 
@@ -85,3 +85,9 @@ def test_where_the_gate_leaves_one_class_the_other_measures_are_said(films: NDAr
     assert "2 of 5 films read" in line
     assert "AUC not known" in line
     assert "specificity 1.0000" in line
+
+
+@pytest.mark.parametrize("name", ["outliers", "test_objects"])
+def test_a_folder_without_films_is_told_before_hours_of_training(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no film"):
+        JudgingOptions(**{name: tmp_path})  # type: ignore[arg-type]
