@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlmodel.gate.descriptor import describe
 from mlmodel.gate.judge import ARRAYS, GATE, WILDEST, Gate
@@ -103,6 +104,8 @@ def gather(features_of: FeaturesOf, known: Films, strange: Sequence[Material], s
     return Gathered(descriptors[: len(both)], descriptors[len(both) :], classes, features.shape[1])
 
 
+# Small matrices, many times: on a busy machine threads that wait for each other take far longer than one
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def fit_arrays(gathered: Gathered, held_out: NDArray[np.float32]) -> Gate:
     """The gate whose limits are chosen on descriptors of films to be read that it was not fitted on."""
     mean = gathered.known.mean(axis=0)
