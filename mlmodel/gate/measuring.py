@@ -18,7 +18,7 @@ from mlmodel.gate.descriptor import describe
 from mlmodel.gate.drawing import DRAWINGS
 from mlmodel.gate.fit import CODES, FLAG, PER_KIND, Films, Gathered, fit_arrays
 from mlmodel.gate.judge import Gate
-from mlmodel.gate.methods import METHODS, Known
+from mlmodel.gate.methods import METHODS, Known, Score
 from mlmodel.gate.negatives import SPOILT, Material, make_negatives, vary_films
 from mlmodel.gate.pixels import find_fault
 
@@ -195,16 +195,15 @@ def _compare_methods(shown: _Shown, gate: Gate, judged: Mapping[str, Group]) -> 
     """For each method the AUROC of each group of strange films against the held-out ones, and the share of each group above the
     limit that 1 % of the calibration films pass. The gate's own head stands beside them, with the kinds that it was shown."""
 
-    def features(group: Group) -> NDArray[np.float32]:
-        """Square roots, as the gate takes them, and not standardised, which none of the methods asks for."""
-        return group.descriptors[:, : len(gate.directions)]
+    channels = len(gate.directions)
+
+    def rate(score: Score) -> dict[str, dict[str, float]]:
+        """By the square roots that the gate takes, not standardised, which none of the methods asks for."""
+        return _rate(lambda group: score(group.descriptors[:, :channels], group.outputs.logits), shown, judged)
 
     fitted = shown.known.take(shown.of_train)
-    known = Known(features(fitted), fitted.outputs.logits, shown.truth)
-    compared = {}
-    for name, method in METHODS.items():
-        score = method(known)
-        compared[name] = _rate(lambda group, score=score: score(features(group), group.outputs.logits), shown, judged)
+    known = Known(fitted.descriptors[:, :channels], fitted.outputs.logits, shown.truth)
+    compared = {name: rate(method(known)) for name, method in METHODS.items()}
     compared["head with negatives"] = _rate(lambda group: gate.scores(group.descriptors)[0], shown, judged)
     return compared
 
