@@ -6,7 +6,6 @@ from datetime import datetime
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from diagnostics.codes import sentence
 from diagnostics.models import Case, Prediction, Review
 
 BANDS = (
@@ -31,10 +30,6 @@ LABELS = {
 UPLOAD_ANEW = "Export the film again from the PACS or scan it again, then upload it as a new file."
 REPEAT = "Have it analysed again. Until then, read the film without the model."
 READ_WITHOUT = "Read the film as usual, without the model."
-FLAGS = {
-    "OUT_OF_DISTRIBUTION": "Unlike the films the model was trained on: read with caution.",
-    "HEAT_OUTSIDE_LUNGS": "Most of what the model looked at lies outside the lungs.",
-}
 ADVICE = {
     "UNREADABLE": UPLOAD_ANEW,
     "FILM_DAMAGED": UPLOAD_ANEW,
@@ -82,11 +77,6 @@ def headline(case: Case) -> str:
 def advice(code: str) -> str:
     """What to do about a refusal or a failure."""
     return ADVICE.get(code, READ_WITHOUT)
-
-
-def flag(code: str) -> str:
-    """What a flag warns of."""
-    return FLAGS.get(code) or sentence(code)
 
 
 def threshold_remark(prediction: Prediction) -> str:

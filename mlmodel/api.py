@@ -5,7 +5,7 @@ Importing this module loads no tensor library, no pixel decoder and no numpy; `l
 
 from typing import TYPE_CHECKING
 
-from mlmodel.codes import MESSAGES, OVERRIDABLE, refusal
+from mlmodel.codes import MESSAGES, OVERRIDABLE, describe_flag, refusal
 from mlmodel.documents import ModelDocuments, read_documents, read_figure
 from mlmodel.history import EvaluationRun, RegisteredVersion, ServicePeriod, registered_versions, service_periods
 from mlmodel.shadow import ShadowReading, ShadowRun
@@ -68,6 +68,7 @@ __all__ = [
     "active_model",
     "active_version",
     "claim_shadow_films",
+    "describe_flag",
     "find_labelled_films",
     "inspect",
     "load",

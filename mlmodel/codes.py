@@ -41,7 +41,7 @@ OVERRIDABLE = frozenset(
 
 def describe_flag(code: str) -> str:
     """The sentence for a code that a finding is marked with: a warning, or a refusal that a radiologist has set aside."""
-    return FLAGS.get(code) or f"Set aside by a radiologist: {MESSAGES[code]}"
+    return FLAGS.get(code) or f"Set aside by a radiologist: {MESSAGES.get(code, code)}"
 
 
 def rejection(code: str) -> RejectedImageError:

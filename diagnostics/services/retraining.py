@@ -90,11 +90,12 @@ class Workplace:
     def finish(self, plan: Plan) -> None:
         """Keep up to where reviews were learnt from, and none of the films."""
         _write_json(self.home / LAST, {"version": plan.version, "signed_until": plan.signed_until})
-        self.abandon()
+        self.abandon(plan)
 
-    def abandon(self) -> None:
-        """Drop the plan and its films."""
+    def abandon(self, plan: Plan) -> None:
+        """Drop the plan, its films, and the checkpoint of its training, which would fit no other plan of that name."""
         (self.home / PLAN).unlink(missing_ok=True)
+        (self.out / f".{plan.version}-checkpoint.npz").unlink(missing_ok=True)
         shutil.rmtree(self.work, ignore_errors=True)
 
     def learnt_until(self) -> datetime | None:

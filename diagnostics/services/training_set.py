@@ -8,6 +8,7 @@ import base64
 import csv
 import hmac
 import json
+import math
 import os
 import shutil
 from collections import Counter
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 LABELS = {Review.Finding.PNEUMONIA: "PNEUMONIA", Review.Finding.NO_PNEUMONIA: "NORMAL"}
 SOURCE, LICENCE = "signed review", "internal use of the hospital"
-AGE_BANDS = ((1, "under 1"), (6, "1 to 5"), (18, "6 to 17"), (200, "18 and over"))
+AGE_BANDS = ((1, "under 1"), (6, "1 to 5"), (18, "6 to 17"), (math.inf, "18 and over"))
 OLDEST_TOLD = 89  # years; older patients are few enough to be known by their age
 DAYS_PER_YEAR = 365.25
 CHUNK = 32  # films in memory at once

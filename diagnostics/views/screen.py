@@ -115,7 +115,7 @@ class Screen:
         """The result's warnings in words; a refusal that was set aside is told with who did it, not again here."""
         set_aside = {override.code for override in self.overrides}
         flags = self.case.result.flags if self.case.result else []
-        return [wording.flag(code) for code in flags if code not in set_aside]
+        return [api.describe_flag(code) for code in flags if code not in set_aside]
 
     @property
     def history(self) -> list[tuple[Prediction, Review | None]]:

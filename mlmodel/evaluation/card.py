@@ -99,7 +99,10 @@ def _title(report: Mapping[str, Any], metadata: Mapping[str, Any]) -> Lines:
                 ("Version", version),
                 ("Trained", metadata.get("created_at", text.NOT_STATED)),
                 ("Evaluated", report["created_at"]),
-                ("Films of the evaluation", f"{report['n']} of {report['patients']} patients"),
+                (
+                    "Films of the evaluation",
+                    f"{report['films']}, of which {report['n']} were read, of {report['patients']} patients",
+                ),
                 ("Films and labels, SHA-256", f"`{report['data_sha256']}`"),
             ],
         ),

@@ -109,7 +109,7 @@ def draw_confusion(confusion: list[list[int]]) -> bytes:
     """Counts and shares of each true class."""
     counts = np.asarray(confusion, np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = _start((4.4, 3.8))
+    figure, axes = _start((4.4, 4.2))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row in range(2):
         for column in range(2):
@@ -117,7 +117,7 @@ def draw_confusion(confusion: list[list[int]]) -> bytes:
             text = f"{int(counts[row, column])}\n{shares[row, column]:.1%}"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=12)
     axes.set_xticks([0, 1], ["not detected", "detected"])
-    axes.set_yticks([0, 1], ["normal", "pneumonia"])
+    axes.set_yticks([0, 1], ["normal", "pneumonia"], rotation=90, va="center")
     axes.set_xlabel("the model says: pneumonia")
     axes.set_ylabel("the reference says")
     return _save(figure)

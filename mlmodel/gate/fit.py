@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlmodel.gate.descriptor import describe
 from mlmodel.gate.judge import ARRAYS, GATE, WILDEST, Gate
@@ -42,6 +43,15 @@ class Gathered:
     features: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedGate:
+    """The gate itself, the metadata's `gate`, and the artifact's files by name."""
+
+    gate: Gate
+    facts: dict[str, Any]
+    files: dict[str, bytes]
+
+
 def fit_gate(
     *,
     features_of: FeaturesOf,
@@ -51,8 +61,8 @@ def fit_gate(
     outliers: Films | None = None,
     test_objects: Films | None = None,
     seed: int = 0,
-) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The metadata's `gate` and the artifact's files, by name.
+) -> FittedGate:
+    """The gate of a version.
 
     `features_of` gives the serving graph's features (count, channels) of films (count, size, size, 1); `train` and `calibrate`
     are the films of those parts, `test` films and features that the gate is only measured on, `outliers` films like chest films
@@ -81,7 +91,7 @@ def fit_gate(
         "calibrated_on": _measure(gate, held_out, features),
         "tested_on": _measure(gate, test[0][..., 0], test[1]),
     }
-    return facts, {GATE: _pack(gate)}
+    return FittedGate(gate, facts, {GATE: _pack(gate)})
 
 
 def gather(features_of: FeaturesOf, known: Films, strange: Sequence[Material], seed: int) -> Gathered:
@@ -94,6 +104,8 @@ def gather(features_of: FeaturesOf, known: Films, strange: Sequence[Material], s
     return Gathered(descriptors[: len(both)], descriptors[len(both) :], classes, features.shape[1])
 
 
+# Small matrices, many times: on a busy machine threads that wait for each other take far longer than one
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def fit_arrays(gathered: Gathered, held_out: NDArray[np.float32]) -> Gate:
     """The gate whose limits are chosen on descriptors of films to be read that it was not fitted on."""
     mean = gathered.known.mean(axis=0)

@@ -17,12 +17,15 @@ def read_folder(folder: Path | None, size: int) -> NDArray[np.uint8] | None:
 
     Raises `DataError` naming what cannot be read.
     """
-    if folder is None:
-        return None
+    return None if folder is None else np.stack([_read(path, size) for path in list_folder(folder)])
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """Where the films under a folder lie, in the order of their names. Raises `DataError` where there is none."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         raise DataError(f"{folder} holds no film.")
-    return np.stack([_read(path, size) for path in paths])
+    return paths
 
 
 def _read(path: Path, size: int) -> NDArray[np.uint8]:

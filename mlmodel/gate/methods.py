@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.covariance import ledoit_wolf
+from sklearn.covariance import ledoit_wolf, shrunk_covariance
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
@@ -43,17 +43,24 @@ def energy(known: Known) -> Score:
 
 def mahalanobis(known: Known) -> Score:
     """Distance to the nearer class mean under a shared covariance (Lee et al., NeurIPS 2018), shrunk after Ledoit and Wolf."""
-    means = np.stack([known.features[known.truth == value].mean(axis=0) for value in (False, True)])
-    precision = _precision(known.features - means[known.truth.astype(int)])
+    means, within = _class_means(known)
+    precision = _precision(within)
     return lambda features, logits: np.min([_distance(features - mean, precision) for mean in means], axis=0)
 
 
 def relative_mahalanobis(known: Known) -> Score:
-    """The same, less the distance to the mean of all films (Ren et al., 2021)."""
-    near = mahalanobis(known)
+    """The same, squared, less the squared distance to the mean of all films (Ren et al., 2021). Both covariances are shrunk by
+    the same share: each by its own, the sign of the difference would be theirs."""
+    means, within = _class_means(known)
     mean = known.features.mean(axis=0)
-    precision = _precision(known.features - mean)
-    return lambda features, logits: near(features, logits) - _distance(features - mean, precision)
+    shrinkage = float(ledoit_wolf(within.astype(np.float64), assume_centered=True)[1])
+    near, whole = _precision(within, shrinkage), _precision(known.features - mean, shrinkage)
+
+    def score(features: NDArray[np.float32], logits: NDArray[np.float32]) -> Values:
+        nearest = np.min([_distance(features - one, near) for one in means], axis=0)
+        return np.asarray(nearest**2 - _distance(features - mean, whole) ** 2, np.float64)
+
+    return score
 
 
 def nearest_neighbours(known: Known, k: int = 5) -> Score:
@@ -86,8 +93,18 @@ METHODS = {
 }
 
 
-def _precision(centred: NDArray[np.float32]) -> Values:
-    covariance, _ = ledoit_wolf(centred.astype(np.float64), assume_centered=True)
+def _class_means(known: Known) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(2, channels), and the features less the mean of their class."""
+    means = np.stack([known.features[known.truth == value].mean(axis=0) for value in (False, True)])
+    return means, known.features - means[known.truth.astype(int)]
+
+
+def _precision(centred: NDArray[np.float32], shrinkage: float | None = None) -> Values:
+    """Of the covariance shrunk towards a sphere, by what Ledoit and Wolf find where nothing is named."""
+    values = centred.astype(np.float64)
+    covariance = ledoit_wolf(values, assume_centered=True)[0]
+    if shrinkage is not None:
+        covariance = shrunk_covariance(values.T @ values / len(values), shrinkage)
     return np.asarray(np.linalg.inv(covariance), np.float64)
 
 

@@ -62,10 +62,14 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
     """A line per part of the data, for people."""
     lines = []
     for part, values in metrics.items():
-        named = {name: measure["value"] for name, measure in values.items() if isinstance(measure, dict)}
+        named = {
+            name: "not known" if measure["value"] is None else f"{measure['value']:.4f}"
+            for name, measure in values.items()
+            if isinstance(measure, dict)
+        }
         lines.append(
-            f"{part}: {values['n']} films of {values['patients']} patients, AUC {named['auc']:.4f}, at threshold "
-            f"{values['threshold']:.3f} sensitivity {named['sensitivity']:.3f}, specificity {named['specificity']:.3f}, "
-            f"accuracy {named['accuracy']:.3f}"
+            f"{part}: {values['n']} of {values['films']} films read, of {values['patients']} patients: AUC {named['auc']}, at "
+            f"threshold {values['threshold']:.3f} sensitivity {named['sensitivity']}, specificity {named['specificity']}, "
+            f"accuracy {named['accuracy']}"
         )
     return lines

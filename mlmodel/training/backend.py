@@ -15,6 +15,9 @@ def load_backend() -> str:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     name = os.environ["KERAS_BACKEND"]
+    if name == "torch":
+        # PyTorch 2.13 for CPUs dies in its first backward pass where other libraries' threads share its OpenMP
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         with _held_back_stderr():
             import keras

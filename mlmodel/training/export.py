@@ -1,6 +1,10 @@
 """From a trained network to an artifact: weights, the serving graph for OpenVINO, metadata."""
 
+import json
+import os
 import platform
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
@@ -15,8 +19,10 @@ from mlmodel.engines.openvino_library import import_openvino
 from mlmodel.network import NetworkConfig, build_network
 from mlmodel.preprocessing import Preprocessing
 from mlmodel.serving import build_serving_model
+from mlmodel.training.export_child import NETWORK
 from mlmodel.weights import pack_weights, round_kernels
 
+ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("keras", "tensorflow", "openvino", "numpy", "pillow", "scikit-learn")
 INTENDED_USE = {
     "statement": (
@@ -48,9 +54,10 @@ def export_artifact(
     `files` are further files by name. Raises `FileExistsError` or `OSError`."""
     metadata = describe_version(directory.name, config, facts)
     with TemporaryDirectory() as folder:
-        graph = _export_graph(network, Path(folder))
+        weights = pack_weights(network)
+        graph = _export_graph(network, config, weights, Path(folder))
         parts: dict[str, bytes | Path] = {
-            WEIGHTS: pack_weights(network),
+            WEIGHTS: weights,
             GRAPH: graph,
             GRAPH_WEIGHTS: graph.with_suffix(".bin"),
             **(files or {}),
@@ -74,8 +81,23 @@ def describe_version(version: str, config: NetworkConfig, facts: Mapping[str, An
     }
 
 
-def _export_graph(network: keras.Model, folder: Path) -> Path:
-    """The serving graph as OpenVINO IR, large constants as float16; returns the path of its XML."""
+def _export_graph(network: keras.Model, config: NetworkConfig, weights: bytes, folder: Path) -> Path:
+    """The serving graph by `write_graph`, in a process of its own where this one's back end is not TensorFlow."""
+    if keras.backend.backend() == "tensorflow":
+        return write_graph(network, folder)
+    (folder / WEIGHTS).write_bytes(weights)
+    (folder / NETWORK).write_text(json.dumps(config.as_dict()), encoding="utf-8")
+    command = [sys.executable, "-m", "mlmodel.training.export_child", str(folder)]
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)  # noqa: S603 - our own
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["the process ended"])[-1]
+        raise OSError(f"the serving graph, which takes TensorFlow beside this back end: {reason}")
+    return folder / GRAPH
+
+
+def write_graph(network: keras.Model, folder: Path) -> Path:
+    """The serving graph as OpenVINO IR, large constants as float16; returns the path of its XML. On TensorFlow alone."""
     openvino = import_openvino()
     raw = folder / "raw.xml"
     try:

@@ -1,7 +1,7 @@
 """After training: calibration and operating point on one part, the evaluation on another, by the graph that will serve."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from mlmodel.evaluation.readings import Reading
 from mlmodel.evaluation.report import build_report
 from mlmodel.evaluation.robustness import measure_robustness
 from mlmodel.evaluation.subgroups import traits_of
-from mlmodel.gate.fit import fit_gate
-from mlmodel.gate.folders import read_folder
+from mlmodel.gate.fit import FittedGate, fit_gate
+from mlmodel.gate.folders import list_folder, read_folder
+from mlmodel.gate.judge import Gate, Verdict
+from mlmodel.gate.pixels import find_fault
 from mlmodel.lungs import choose_least_share
 from mlmodel.serving import build_serving_model
 from mlmodel.training.prepared import Prepared
@@ -25,6 +27,7 @@ from mlmodel.training.splits import Part
 from mlmodel.training.trainer import Examples
 
 SERVED: tuple[Part, ...] = ("calibrate", "test")
+COUNTS = ("films", "n", "patients", "refused", "threshold", "confusion")
 HEADLINE = ("auc", "accuracy", "sensitivity", "specificity", "precision", "npv", "f1", "ece", "brier")
 
 
@@ -34,7 +37,8 @@ class JudgingOptions:
     `mlmodel.evaluation.operating_point`; without one it is the sensitivity that the recipe states. `prevalence` is how common
     pneumonia is where the probabilities will be read, by default as in the films. `origin` is source and licence of the
     films. `outliers` is a folder of films that are not to be read, such as adults', and `test_objects` one of drawn films that
-    are, for the gate to learn from. Raises `ValueError` for a rule, prevalence or folder that cannot be."""
+    are, for the gate to learn from. Raises `ValueError` for a rule, prevalence or folder that cannot be, `DataError` for one
+    without films."""
 
     split: Path | None = None
     operating_point: Mapping[str, Any] | None = None
@@ -52,6 +56,8 @@ class JudgingOptions:
         for folder in (self.outliers, self.test_objects):
             if folder is not None and not folder.is_dir():
                 raise ValueError(f"Films for the gate lie in a folder. Received: {folder}")
+            if folder is not None:
+                list_folder(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +75,10 @@ class Judged:
 def judge(
     network: keras.Model, prepared: Prepared, *, version: str, sensitivity: float, options: JudgingOptions, seed: int = 0
 ) -> Judged:
-    """Calibration, operating point, heatmap scale and the gate's limits from `calibrate`, the evaluation from `test`.
+    """Calibration, operating point, heatmap scale and the gate's limits from `calibrate`, the evaluation, with what the gate
+    declines, from `test`.
 
-    Raises `DataError` where a film for the gate cannot be read.
+    Raises `DataError` where a film for the gate cannot be read, `ValueError` where the gate declines the whole test.
     """
     # Once: each graph that is built anew is traced anew, for longer than it then computes
     serving = build_serving_model(network)
@@ -80,22 +87,41 @@ def judge(
     calibration = fit_best(logits, truth, prepared.groups_of("calibrate"), prevalence=options.prevalence, seed=seed)
     rule = options.operating_point or {"rule": "sensitivity", "sensitivity": sensitivity}
     point = choose_operating_point(truth, apply(calibration, logits), rule, calibrated_at=calibration["prevalence"])
-    readings = read_part(prepared, "test", apply(calibration, outputs["test"].logits), point["threshold"])
-    report = build_report(readings, version=version, threshold=point["threshold"], seed=seed)
-    report["training_overlap"] = {"test": len(readings)}
+    fitted = _fit_gate(serving, prepared, outputs["test"], options, seed)
+    said = apply(calibration, outputs["test"].logits)
+    codes = decline(fitted.gate, prepared.part("test").films, outputs["test"])
+    readings = read_part(prepared, "test", said, codes, point["threshold"])
+    report = report_test(readings, version=version, threshold=point["threshold"], seed=seed)
     found = apply(calibration, logits) >= point["threshold"]
-    gate, files = _fit_gate(serving, prepared, outputs["test"], options, seed)
-    counts = {name: report[name] for name in ("n", "patients", "threshold", "confusion")}
     facts = {
         "calibration": {**calibration, "fitted_on": "calibrate"},
         "operating_point": {**point, "chosen_on": "calibrate"},
         "heatmap": judge_heat(prepared.part("calibrate"), outputs["calibrate"].activations, found),
-        "gate": gate,
-        "robustness": _judge_robustness(serving, prepared, calibration, readings, point["threshold"], seed),
-        "metrics": {"test": {**counts, **{name: report[name] for name in HEADLINE}}},
+        "gate": fitted.facts,
+        "robustness": _judge_robustness(serving, prepared, calibration, said, point["threshold"], seed),
+        "metrics": summarise(report),
         "data": prepared.describe(),
     }
-    return Judged(facts, readings, report, outputs, files)
+    return Judged(facts, readings, report, outputs, fitted.files)
+
+
+def decline(gate: Gate | None, films: NDArray[np.uint8], outputs: Outputs) -> list[str | None]:
+    """The code that each film, (count, size, size, 1), is refused with when it is read, or None: the rules on pixels, and the
+    gate where there is one. What only a file tells, such as its colours, has no say."""
+    planes = films[..., 0]
+    learned = gate.judge(planes, _features(outputs)) if gate else [Verdict(None, is_suspect=False)] * len(planes)
+    return [find_fault(plane) or verdict.code for plane, verdict in zip(planes, learned, strict=True)]
+
+
+def report_test(readings: Sequence[Reading], *, version: str, threshold: float, seed: int) -> dict[str, Any]:
+    """The evaluation on films that are all of the version's own test part."""
+    report = build_report(readings, version=version, threshold=threshold, seed=seed)
+    return report | {"training_overlap": {"test": len(readings)}}
+
+
+def summarise(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata's `metrics`."""
+    return {"test": {name: report[name] for name in (*COUNTS, *HEADLINE)}}
 
 
 def judge_heat(part: Examples, activations: NDArray[np.float32], found: NDArray[np.bool_]) -> dict[str, float]:
@@ -113,24 +139,21 @@ def _judge_robustness(
     serving: keras.Model,
     prepared: Prepared,
     calibration: dict[str, Any],
-    readings: Sequence[Reading],
+    said: NDArray[np.float64],
     threshold: float,
     seed: int,
 ) -> dict[str, dict[str, float | None]]:
-    said = np.array([one.probability for one in readings], np.float64)
     return measure_robustness(
         lambda films: apply(calibration, serve(serving, films).logits),
         prepared.part("test").films,
         said,
-        [one.patient for one in readings],
+        [prepared.films[index].patient for index in np.flatnonzero(prepared.parts == "test")],
         threshold=threshold,
         seed=seed,
     )
 
 
-def _fit_gate(
-    serving: keras.Model, prepared: Prepared, tested: Outputs, options: JudgingOptions, seed: int
-) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _fit_gate(serving: keras.Model, prepared: Prepared, tested: Outputs, options: JudgingOptions, seed: int) -> FittedGate:
     films = prepared.part("test").films
     return fit_gate(
         features_of=lambda planes: _features(serve(serving, planes)),
@@ -159,13 +182,21 @@ def serve(serving: keras.Model, films: NDArray[np.uint8], batch_size: int = 32) 
     return Outputs(whole["logit"][:, 0], whole["activation"], whole["features"])
 
 
-def read_part(prepared: Prepared, part: Part, said: Sequence[float] | NDArray[np.float64], threshold: float) -> list[Reading]:
-    """A reading per film of a part, as `evaluate_model` would make it of the same probabilities."""
+def read_part(
+    prepared: Prepared,
+    part: Part,
+    said: Sequence[float] | NDArray[np.float64],
+    codes: Sequence[str | None],
+    threshold: float,
+) -> list[Reading]:
+    """A reading per film of a part, as `evaluate_model` would make it of the same probabilities and codes of refusal."""
     readings = []
-    for index, probability in zip(np.flatnonzero(prepared.parts == part), said, strict=True):
+    for index, probability, code in zip(np.flatnonzero(prepared.parts == part), said, codes, strict=True):
         film, digest = prepared.films[index], prepared.hashes[index]
-        called = "PNEUMONIA" if probability >= threshold else "NORMAL"
         traits = traits_of(film.path.name, prepared.extras.get(film.file))
-        one = Reading(film.file, digest, film.patient, film.label, "finding", "", float(probability), called, traits)
+        one = Reading(film.file, digest, film.patient, film.label, "refusal", code or "", traits=traits)
+        if code is None:
+            called = "PNEUMONIA" if probability >= threshold else "NORMAL"
+            one = replace(one, outcome="finding", probability=float(probability), predicted=called)
         readings.append(one)
     return readings

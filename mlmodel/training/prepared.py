@@ -1,5 +1,6 @@
 """The films of a training run: found, decoded once, split by patient."""
 
+import csv
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,11 +69,16 @@ def prepare_data(
     origin: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Find, decode, group and split; known films and patients keep the part that `split`, the manifest of an earlier version,
-    gives them. `origin` is the source and licence of films whose manifest names none. Raises `DataError`."""
+    gives them, and the source and licence that it names, where their own manifest names none. `origin` is that of the others.
+    Raises `DataError`."""
     frozen = read_split(split) if split else None
     films, extras = find_films(data), read_extras(data)
-    given = {film.file: {**(origin or {}), **_filled(extras.get(film.file, {}))} for film in films}
     array, hashes = load_films(films, recipe.network.input_size, progress, cache)
+    known = frozen.origins if frozen else {}
+    given = {
+        film.file: {**(origin or {}), **known.get(digest, {}), **_filled(extras.get(film.file, {}))}
+        for film, digest in zip(films, hashes, strict=True)
+    }
     check_labels([(str(film.path), digest, film.label) for film, digest in zip(films, hashes, strict=True)])
     groups = group_films(films, find_near_duplicates(array))
     parts = split_groups(films, hashes, groups, recipe.seed, frozen)
@@ -82,6 +88,36 @@ def prepare_data(
             raise DataError(f"{data} has too few patients of each class to train, choose, calibrate and test on.")
     manifest = write_manifest(films, hashes, groups, parts, given)
     return Prepared(films, hashes, array, truth, np.array(groups), np.array(parts), given, manifest)
+
+
+def prepare_part(manifest: Path, data: Path, part: Part, size: int, progress: Progress, *, most: int | None = None) -> Prepared:
+    """The films of one part of a version's `split.csv`, found by name below `data`, each with the content that is named there;
+    with `most`, that many of them, spread evenly over the list. Raises `DataError`."""
+    rows = _read_rows(manifest, part)
+    if most and most < len(rows):
+        rows = [rows[index] for index in np.linspace(0, len(rows) - 1, most).astype(int)]
+    folder = data.parent if data.is_file() else data
+    films = [LabelledFilm(folder / row["file"], row["file"], row["label"], row["patient"]) for row in rows]
+    array, hashes = load_films(films, size, progress)
+    for film, row, digest in zip(films, rows, hashes, strict=True):
+        if digest != row["sha256"]:
+            raise DataError(f"{film.path} is not the film that {manifest} names.")
+    truth = np.array([film.label == "PNEUMONIA" for film in films], np.float32)
+    groups = np.array([int(row["group"]) for row in rows])
+    return Prepared(
+        films, hashes, array, truth, groups, np.array([part] * len(films)), read_extras(data), manifest.read_bytes()
+    )
+
+
+def _read_rows(manifest: Path, part: Part) -> list[dict[str, str]]:
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["part"] == part]
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{manifest} is no split that can be read.") from error
+    if not rows:
+        raise DataError(f"{manifest} names no film of the part {part}.")
+    return rows
 
 
 def _filled(given: Mapping[str, str]) -> dict[str, str]:

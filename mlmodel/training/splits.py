@@ -8,7 +8,7 @@ later leave known patients where they were; a frozen manifest of an earlier vers
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
@@ -32,10 +32,12 @@ COLUMNS = ("file", "sha256", "label", "patient", "group", "part", *ORIGIN)
 
 @dataclass(frozen=True, slots=True)
 class FrozenSplit:
-    """The parts of an earlier version: of films by SHA-256, and of patients by name."""
+    """The parts of an earlier version: of films by SHA-256, and of patients by name; and where its films come from, by
+    SHA-256."""
 
     films: Mapping[str, Part]
     patients: Mapping[str, Part]
+    origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def find_near_duplicates(films: NDArray[np.uint8]) -> list[tuple[int, int]]:
@@ -115,6 +117,7 @@ def read_split(manifest: Path) -> FrozenSplit:
     films: dict[str, Part] = {}
     patients: dict[str, Part] = {}
     labels: dict[str, str] = {}
+    origins: dict[str, dict[str, str]] = {}
     try:
         with manifest.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
@@ -124,9 +127,10 @@ def read_split(manifest: Path) -> FrozenSplit:
                 if labels.setdefault(row["sha256"], row["label"]) != row["label"]:
                     raise DataError(f"{manifest} gives {row['file']} two labels.")
                 films[row["sha256"]] = part
+                origins[row["sha256"]] = {name: row[name] for name in ORIGIN if row.get(name)}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError) as error:
         raise DataError(f"{manifest} is no split that can be read.") from error
-    return FrozenSplit(films, patients)
+    return FrozenSplit(films, patients, origins)
 
 
 def check_labels(films: Sequence[tuple[str, str, str]]) -> None:

@@ -278,7 +278,7 @@ def weigh_classes(truth: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    """Schedule and optimizer; gradients are clipped to norm 1, for a network without batch norm has no other brake."""
+    """Schedule and optimizer; AdamW's gradients are clipped to norm 1: a network without batch norm has no other brake."""
     if recipe.schedule == "exponential":
         rate: Any = keras.optimizers.schedules.ExponentialDecay(
             recipe.learning_rate, recipe.decay_steps, recipe.decay_rate, staircase=True

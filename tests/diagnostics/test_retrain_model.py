@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from diagnostics.models import Case, Review
-from diagnostics.services.retraining import HOME, LOCK, PLAN, RetrainingError, Workplace, next_version
+from diagnostics.services.retraining import HOME, LOCK, PLAN, Plan, RetrainingError, Workplace, next_version
 from diagnostics.services.reviews import record_review
 from mlmodel.models import Evaluation, ModelVersion
 from tests.diagnostics.cases import make_case, upload
@@ -115,6 +115,17 @@ def test_a_run_whose_films_cannot_be_exported_is_dropped(doctor: User, settings:
     place = Workplace(Path(settings.MODEL_DIR))
     assert place.read_plan() is None
     assert not place.work.exists()
+
+
+def test_a_run_that_is_dropped_leaves_no_checkpoint_that_fits_no_later_run(settings: Settings) -> None:
+    place = Workplace(Path(settings.MODEL_DIR))
+    plan = Plan("1.2.0+20261123", "1.1.0", "", 8, "")
+    place.home.mkdir(parents=True)
+    place.begin(plan)
+    (place.out / ".1.2.0+20261123-checkpoint.npz").write_bytes(b"of these films")
+    place.abandon(plan)
+    assert [path.name for path in place.out.iterdir()] == [HOME]
+    assert list(place.home.iterdir()) == []
 
 
 @pytest.fixture

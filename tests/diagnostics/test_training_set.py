@@ -21,6 +21,7 @@ from diagnostics.services.training_set import ExportError, export_reviews, find_
 from diagnostics.services.uploads import PatientData
 from mlmodel import api
 from tests.diagnostics.cases import upload
+from tests.mlmodel.films import dicom, draw_12_bits
 
 pytestmark = pytest.mark.django_db
 CHILD = PatientData("MRN-77", "Alder, Ann", None, "F")
@@ -187,3 +188,10 @@ def test_the_command_writes_real_pngs_without_metadata_in_the_hospital_asked_for
     (row,) = csv.DictReader((tmp_path / "out" / "manifest.csv").open(newline=""))
     assert (row["sex"], row["age_band"], row["age_years"], row["device"]) == ("F", "1 to 5", "3", "Phantom")
     assert Patient.objects.filter(hospital=doctor.hospital).exists()
+
+
+def test_an_age_that_nobody_reaches_does_not_end_the_export(doctor: User, tmp_path: Path) -> None:
+    reviewed(doctor, dicom(draw_12_bits(), PatientAge="999Y"))
+    reviewed(doctor, film(3))
+    rows = export(tmp_path / "out")
+    assert sorted((row["age_band"], row["age_years"]) for row in rows) == [("", ""), ("18 and over", "90")]

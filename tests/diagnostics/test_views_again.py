@@ -128,7 +128,7 @@ def test_a_radiologist_sets_a_refusal_aside_and_the_result_says_so(client: Clien
     assert "was set aside by" in text
     assert str(radiologist) in text
     assert REASON in text
-    assert "read with caution" not in text
+    assert api.describe_flag("OUT_OF_DISTRIBUTION") not in text
 
 
 def test_a_doctor_hears_that_a_radiologist_may_and_has_no_button(client: Client, doctor: User) -> None:
@@ -183,8 +183,8 @@ def test_flags_are_warnings_in_words_and_the_heat_is_told_where_it_is_known(clie
     case = make_case(doctor, state="done")
     make_prediction(case, flags=["OUT_OF_DISTRIBUTION", "HEAT_OUTSIDE_LUNGS"], heat_in_lung=0.384)
     text = page_of(client, doctor, case)
-    assert "Unlike the films the model was trained on: read with caution." in text
-    assert "Most of what the model looked at lies outside the lungs." in text
+    assert "The film is unlike most of those the model was trained on. Do not rely on the result." in text
+    assert "Most of what spoke for pneumonia lies outside the lungs. Do not rely on the result." in text
     assert "38 % of the heat lies inside the lung field" in text
     plain = make_case(doctor, state="done")
     make_prediction(plain)

@@ -119,7 +119,7 @@ def test_the_manifest_freezes_the_split_and_says_where_films_come_from(tmp_path:
     )
     (tmp_path / "split.csv").write_bytes(manifest)
     assert read_split(tmp_path / "split.csv") == FrozenSplit(
-        {"ab": "test", "cd": "train"}, {"patient1": "test", "patient2": "train"}
+        {"ab": "test", "cd": "train"}, {"patient1": "test", "patient2": "train"}, {"ab": origin, "cd": {}}
     )
 
 

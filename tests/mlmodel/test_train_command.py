@@ -92,17 +92,18 @@ def test_a_candidate_is_calibrated_and_judged_on_patients_it_never_saw(trained: 
     tested = {row["sha256"] for row in split if row["part"] == "test"}
     judged = {row["sha256"] for row in csv.DictReader((trained / "predictions.csv").open(newline=""))}
     assert judged == tested
-    assert metadata["data"]["parts"]["test"]["films"] == len(tested) == report["n"]
+    assert metadata["data"]["parts"]["test"]["films"] == len(tested) == report["films"]
     assert {row["source"] for row in split} == {"Drawn"}
 
 
 def test_a_candidate_keeps_the_split_of_an_earlier_version(data: Path, trained: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "0.1.1", "--epochs", "1", "--seed", "77", "--split", str(trained / "split.csv"))
     parts = [
-        [(row["file"], row["part"]) for row in csv.DictReader((folder / "split.csv").open(newline=""))]
+        [(row["file"], row["part"], row["source"]) for row in csv.DictReader((folder / "split.csv").open(newline=""))]
         for folder in (trained, tmp_path / "0.1.1")
     ]
     assert parts[0] == parts[1]
+    assert {source for _, _, source in parts[1]} == {"Drawn"}
 
 
 @pytest.mark.django_db

@@ -13,6 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlmodel.artifact import verify_artifact
+from mlmodel.engines import load_engine
+from tests.mlmodel.films import draw_film, jpeg
+
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 INSTALLED = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
@@ -54,6 +58,28 @@ def test_back_ends_agree_in_loss_and_answer(backend: str) -> None:
     assert other["history"][1]["validation_loss"] == pytest.approx(one["history"][1]["validation_loss"], abs=1e-3)
     for name in ("logits", "trained", "served", "activation"):
         assert np.abs(np.array(one[name]) - np.array(other[name])).max() < 1e-3
+
+
+@pytest.mark.parametrize("other", ["jax", "torch"])
+def test_a_whole_version_is_trained_on_another_back_end_and_serves_on_this_one(other: str, tmp_path: Path) -> None:
+    if other not in INSTALLED:
+        pytest.skip(f"{other} is not installed")
+    for number in range(60):
+        path = tmp_path / "data" / ("NORMAL", "PNEUMONIA")[number % 2] / f"person{number}_virus_1.jpeg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg((draw_film(number, width=140, height=130) * (120 + 110 * (number % 2))).astype(np.uint8)))
+    recipe = {"network": {"input_size": 32, "blocks": [1, 1], "widths": [6, 8]}, "epochs": 1, "precision": "float32"}
+    (tmp_path / "tiny.json").write_text(json.dumps(recipe))
+    out = tmp_path / "versions" / "0.1.0"
+    command = [sys.executable, "manage.py", "train_model", f"--data={tmp_path / 'data'}", f"--out={out}", "--quiet"]
+    environment = {**os.environ, "KERAS_BACKEND": other, "DJANGO_SETTINGS_MODULE": "tests.settings", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [*command, f"--config={tmp_path / 'tiny.json'}"], check=False, cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    metadata, films = verify_artifact(out), np.random.default_rng(0).integers(0, 255, (4, 32, 32, 1), np.uint8)
+    served, exact = (load_engine(out, metadata, engine=name, precision="float32").run(films) for name in ("openvino", "keras"))
+    assert np.abs(served.logits - exact.logits).max() < 1e-3
 
 
 def test_two_devices_learn_what_one_does(backend: str) -> None:

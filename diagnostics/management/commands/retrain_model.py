@@ -66,7 +66,7 @@ class Command(BaseCommand):
             raise  # a busy machine: the next run tries the same again
         except (RetrainingError, ExportError, api.ModelError, CommandError) as error:
             if getattr(error, "returncode", 1) != STOPPED:
-                place.abandon()  # these films will not do: the next run begins anew, with what is signed by then
+                place.abandon(plan)  # these films will not do: the next run begins anew, with what is signed by then
             raise
         place.finish(plan)
         return _describe(plan, report)

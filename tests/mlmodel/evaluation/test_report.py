@@ -7,11 +7,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from mlmodel.evaluation.card import write_card
 from mlmodel.evaluation.compare import compare_readings
+from mlmodel.evaluation.plots import draw_figures
 from mlmodel.evaluation.readings import Reading, hash_data
 from mlmodel.evaluation.report import build_report
 from mlmodel.evaluation.store import render_files, write_files
@@ -196,3 +198,12 @@ def test_the_files_are_whole_pictures_and_plain_json(report: dict[str, Any], tmp
     for name in expected:
         if name.endswith(".png"):
             assert Image.open(BytesIO(files[name])).width > 300
+
+
+def test_no_label_of_a_picture_is_cut_off() -> None:
+    readings = draw_readings(0.5)
+    pictures = draw_figures(readings, build_report(readings, version="1", threshold=0.5, resamples=20))
+    for name, content in pictures.items():
+        grey = np.asarray(Image.open(BytesIO(content)).convert("L"))
+        edges = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+        assert edges.min() == 255, f"{name} reaches the edge"

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from mlmodel.codes import OVERRIDABLE
 from mlmodel.gate import fit as fit_module
+from mlmodel.gate import judge as judge_module
 from mlmodel.gate.drawing import DRAWINGS
-from mlmodel.gate.fit import fit_gate
+from mlmodel.gate.fit import FittedGate, fit_gate
 from mlmodel.gate.judge import GATE, Gate, load_gate
 from mlmodel.gate.negatives import Material, make_negatives, vary_films
 from mlmodel.types import ArtifactCorruptError, ArtifactIncompatibleError
@@ -33,7 +35,7 @@ def judge(gate: Gate, films: NDArray[np.uint8]) -> list[str | None]:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> tuple[dict[str, Any], dict[str, bytes]]:
+def fitted() -> FittedGate:
     test = chest_films(10, SIZE, first=900)[..., None]
     return fit_gate(
         features_of=features_of,
@@ -45,14 +47,14 @@ def fitted() -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 @pytest.fixture
-def artifact(fitted: tuple[dict[str, Any], dict[str, bytes]], tmp_path: Path) -> Path:
-    (tmp_path / GATE).write_bytes(fitted[1][GATE])
+def artifact(fitted: FittedGate, tmp_path: Path) -> Path:
+    (tmp_path / GATE).write_bytes(fitted.files[GATE])
     return tmp_path
 
 
 @pytest.fixture
-def gate(fitted: tuple[dict[str, Any], dict[str, bytes]], artifact: Path) -> Gate:
-    loaded = load_gate(artifact, {"gate": fitted[0]})
+def gate(fitted: FittedGate, artifact: Path) -> Gate:
+    loaded = load_gate(artifact, {"gate": fitted.facts})
     assert loaded is not None
     return loaded
 
@@ -95,19 +97,10 @@ def test_a_kind_that_it_was_never_shown_is_refused_all_the_same(kind: str, monke
     monkeypatch.setattr(fit_module, "make_negatives", without)
     test = chest_films(4, SIZE, first=900)[..., None]
     train, calibrate = chest_films(60, SIZE), chest_films(30, SIZE, first=500)
-    facts, files = fit_gate(features_of=features_of, train=train, calibrate=calibrate, test=(test, features_of(test)))
+    without_it = fit_gate(features_of=features_of, train=train, calibrate=calibrate, test=(test, features_of(test)))
     generator = np.random.default_rng(4)
     drawn = np.stack([np.rint(DRAWINGS[kind](SIZE, generator) * 255).astype(np.uint8) for _ in range(12)])
-    assert None not in judge(unpacked(facts, files), drawn)
-
-
-def unpacked(facts: dict[str, Any], files: dict[str, bytes]) -> Gate:
-    from io import BytesIO
-
-    from mlmodel.gate.judge import ARRAYS
-
-    with np.load(BytesIO(files[GATE]), allow_pickle=False) as archive:
-        return Gate(codes=tuple(facts["codes"]), limits=facts["limits"], **{name: archive[name] for name in ARRAYS})
+    assert None not in judge(without_it.gate, drawn)
 
 
 def test_outliers_are_refused_as_such_and_test_objects_pass() -> None:
@@ -115,7 +108,7 @@ def test_outliers_are_refused_as_such_and_test_objects_pass() -> None:
     wide = np.stack([np.asarray(Image.fromarray(film).resize((SIZE, 40))) for film in films])
     others = np.full_like(films, 30)
     others[:, 12:52] = wide  # the same chests, in a letter box
-    facts, files = fit_gate(
+    informed = fit_gate(
         features_of=features_of,
         train=films,
         calibrate=chest_films(30, SIZE, first=500),
@@ -123,14 +116,14 @@ def test_outliers_are_refused_as_such_and_test_objects_pass() -> None:
         outliers=others[:30],
         test_objects=vary_films(films[:10], seed=1),
     )
-    codes = judge(unpacked(facts, files), others[30:])
+    codes = judge(informed.gate, others[30:])
     assert codes.count("OUT_OF_DISTRIBUTION") >= 28
-    assert facts["fitted_on"]["outliers"] == 30
-    assert facts["fitted_on"]["test_objects"] == 10
+    assert informed.facts["fitted_on"]["outliers"] == 30
+    assert informed.facts["fitted_on"]["test_objects"] == 10
 
 
-def test_the_facts_say_how_it_was_made_and_measured(fitted: tuple[dict[str, Any], dict[str, bytes]]) -> None:
-    facts, files = fitted
+def test_the_facts_say_how_it_was_made_and_measured(fitted: FittedGate) -> None:
+    facts, files = fitted.facts, fitted.files
     assert facts["codes"][0] == ""
     assert set(facts["codes"][1:]) <= OVERRIDABLE
     assert facts["tested_on"]["films"] == 10
@@ -156,14 +149,31 @@ def test_an_artifact_without_a_gate_has_none(artifact: Path) -> None:
     assert load_gate(artifact, {}) is None
 
 
-def test_a_damaged_gate_is_corrupt_and_one_of_another_shape_incompatible(
-    artifact: Path, fitted: tuple[dict[str, Any], dict[str, bytes]]
-) -> None:
-    facts = fitted[0]
+def test_a_damaged_gate_is_corrupt_and_one_of_another_shape_incompatible(artifact: Path, fitted: FittedGate) -> None:
+    facts = fitted.facts
     for changed in ({**facts, "codes": ["", "NOT_CHEST_XRAY"]}, {**facts, "limits": {}}, {"codes": [""]}):
         with pytest.raises(ArtifactIncompatibleError):
             load_gate(artifact, {"gate": changed})
-    for content in (b"", b"PK\x03\x04 no archive", fitted[1][GATE][:-400]):
+    for content in (b"", b"PK\x03\x04 no archive", fitted.files[GATE][:-400]):
         (artifact / GATE).write_bytes(content)
         with pytest.raises(ArtifactCorruptError):
             load_gate(artifact, {"gate": facts})
+
+
+def test_a_film_is_judged_by_one_thread_and_the_others_have_theirs_back(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that wait for each other on a busy machine cost more than the network."""
+
+    def threads() -> set[int]:
+        return {int(library["num_threads"]) for library in threadpool_info() if library["user_api"] == "blas"}
+
+    seen, before = [], threads()
+    spread_distance = judge_module.spread_distance
+
+    def looking(*arrays: NDArray[np.float32]) -> NDArray[np.float32]:
+        seen.append(threads())
+        return spread_distance(*arrays)
+
+    monkeypatch.setattr(judge_module, "spread_distance", looking)
+    judge(gate, chest_films(2, SIZE, first=900))
+    assert seen == [{1}]
+    assert threads() == before

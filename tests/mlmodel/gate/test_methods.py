@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import mahalanobis
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import LedoitWolf, ShrunkCovariance
 
 from mlmodel.gate.fit import find_spread
 from mlmodel.gate.judge import spread_distance
@@ -34,6 +34,19 @@ def test_mahalanobis_is_scipys_to_the_nearer_class() -> None:
     strange = np.array([[5, 5, 0, 0, 0, 0], [0, 0, 0, 0, 0, -1]], np.float32)
     expected = [min(mahalanobis(one, mean, precision) for mean in means) for one in strange]
     assert METHODS["Mahalanobis"](KNOWN)(strange, np.zeros(2, np.float32)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_relative_distance_is_a_difference_of_squares_under_one_shrinkage() -> None:
+    means = [KNOWN.features[:150].mean(axis=0), KNOWN.features[150:].mean(axis=0)]
+    within = np.concatenate([KNOWN.features[:150] - means[0], KNOWN.features[150:] - means[1]]).astype(np.float64)
+    shrinkage = LedoitWolf(assume_centered=True).fit(within).shrinkage_
+    whole = KNOWN.features.astype(np.float64) - KNOWN.features.mean(axis=0)
+    precision = np.linalg.inv(ShrunkCovariance(shrinkage=shrinkage, assume_centered=True).fit(whole).covariance_)
+    strange = np.array([[9, 9, 9, 9, 9, 9]], np.float32)
+    near = METHODS["Mahalanobis"](KNOWN)(strange, np.zeros(1, np.float32))[0]
+    far = mahalanobis(strange[0], KNOWN.features.mean(axis=0), precision)
+    found = METHODS["relative Mahalanobis"](KNOWN)(strange, np.zeros(1, np.float32))
+    assert found == pytest.approx([near**2 - far**2], rel=1e-3)
 
 
 @pytest.mark.parametrize(
