@@ -3,47 +3,12 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
 from moto.core.common_models import CloudFormationModel
 
-REGION = "us-east-1"
-Properties = dict[str, Any]
-DYNAMIC = re.compile(r"\{\{resolve:secretsmanager:(arn:[^}]*?:secret:[^:}]+)(?::SecretString:(\w+))?\}\}")
-
-
-@dataclass
-class Made:
-    """What was made: the value of `Ref`, the attributes of `GetAtt`, and how it is taken away again."""
-
-    ref: str
-    delete: Callable[[], Any]
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-
-class Api:
-    """Clients of the server at `endpoint`."""
-
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
-
-    def __getattr__(self, service: str) -> Any:
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, **keys)  # type: ignore[call-overload]
-
-    def resolve(self, value: Any) -> Any:
-        """Dynamic references to secrets are replaced; a wrong name or key raises."""
-        if isinstance(value, dict):
-            return {name: self.resolve(member) for name, member in value.items()}
-        if isinstance(value, list):
-            return [self.resolve(member) for member in value]
-        return DYNAMIC.sub(self._secret, value) if isinstance(value, str) else value
-
-    def _secret(self, reference: re.Match[str]) -> str:
-        text: str = self.secretsmanager.get_secret_value(SecretId=reference[1])["SecretString"]
-        return str(json.loads(text)[reference[2]]) if reference[2] else text
+from tests.deploy.aws_api import Api, Made, Properties
+from tests.deploy.aws_network import NETWORK_MAKERS
 
 
 def make_secret(api: Api, name: str, given: Properties) -> Made:
@@ -73,7 +38,10 @@ def make_bucket(api: Api, name: str, given: Properties) -> Made:
     s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=given["OwnershipControls"])
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=given["VersioningConfiguration"])
     encryption = [
-        {"ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"], "BucketKeyEnabled": "BucketKeyEnabled" in rule}
+        {
+            "ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"],
+            "BucketKeyEnabled": "BucketKeyEnabled" in rule,
+        }
         for rule in given["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     ]
     s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": encryption})
@@ -90,33 +58,15 @@ def _lifecycle_rule(rule: Properties) -> Properties:
         expiration["Days"] = rule["ExpirationInDays"]
     if "ExpiredObjectDeleteMarker" in rule:
         expiration["ExpiredObjectDeleteMarker"] = rule["ExpiredObjectDeleteMarker"]
-    same = {name: rule[name] for name in ("Status", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload") if name in rule}
+    same = {
+        name: rule[name] for name in ("Status", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload") if name in rule
+    }
     return {"ID": rule["Id"], "Filter": {"Prefix": ""}, **same, **({"Expiration": expiration} if expiration else {})}
 
 
 def make_bucket_policy(api: Api, name: str, given: Properties) -> Made:
     api.s3.put_bucket_policy(Bucket=given["Bucket"], Policy=json.dumps(given["PolicyDocument"]))
     return Made(name, lambda: api.s3.delete_bucket_policy(Bucket=given["Bucket"]))
-
-
-def make_security_group(api: Api, name: str, given: Properties) -> Made:
-    ec2 = api.ec2
-    made = ec2.create_security_group(GroupName=name, Description=given["GroupDescription"], VpcId=given["VpcId"])
-    group = made["GroupId"]
-    ec2.create_tags(Resources=[group], Tags=given["Tags"])
-    everything = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissionsEgress"]
-    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=everything)
-    ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[_permission(rule) for rule in given["SecurityGroupEgress"]])
-    return Made(group, lambda: ec2.delete_security_group(GroupId=group), {"GroupId": group})
-
-
-def _permission(rule: Properties) -> Properties:
-    ports = {name: rule[name] for name in ("FromPort", "ToPort") if name in rule}
-    told = {"Description": rule["Description"]}
-    if "CidrIp" in rule:
-        return {"IpProtocol": rule["IpProtocol"], **ports, "IpRanges": [{"CidrIp": rule["CidrIp"], **told}]}
-    peer = {"GroupId": rule["DestinationSecurityGroupId"], **told}
-    return {"IpProtocol": rule["IpProtocol"], **ports, "UserIdGroupPairs": [peer]}
 
 
 def make_role(api: Api, name: str, given: Properties) -> Made:
@@ -129,14 +79,34 @@ def make_role(api: Api, name: str, given: Properties) -> Made:
     for arn in managed:
         iam.attach_role_policy(RoleName=made["RoleName"], PolicyArn=arn)
 
-    def delete() -> None:
-        for policy in inline:
-            iam.delete_role_policy(RoleName=made["RoleName"], PolicyName=policy["PolicyName"])
-        for arn in managed:
-            iam.detach_role_policy(RoleName=made["RoleName"], PolicyArn=arn)
+    def delete() -> None:  # tried again where a profile still holds the role
+        for policy in iam.list_role_policies(RoleName=made["RoleName"])["PolicyNames"]:
+            iam.delete_role_policy(RoleName=made["RoleName"], PolicyName=policy)
+        for policy in iam.list_attached_role_policies(RoleName=made["RoleName"])["AttachedPolicies"]:
+            iam.detach_role_policy(RoleName=made["RoleName"], PolicyArn=policy["PolicyArn"])
         iam.delete_role(RoleName=made["RoleName"])
 
     return Made(made["RoleName"], delete, {"Arn": made["Arn"]})
+
+
+def make_profile(api: Api, name: str, given: Properties) -> Made:
+    iam, profile, (role,) = api.iam, name[:128], given["Roles"]
+    made = iam.create_instance_profile(InstanceProfileName=profile)["InstanceProfile"]
+    iam.add_role_to_instance_profile(InstanceProfileName=profile, RoleName=role)
+
+    def delete() -> None:
+        iam.remove_role_from_instance_profile(InstanceProfileName=profile, RoleName=role)
+        iam.delete_instance_profile(InstanceProfileName=profile)
+
+    return Made(profile, delete, {"Arn": made["Arn"]})
+
+
+def make_log_group(api: Api, name: str, given: Properties) -> Made:
+    group = given.get("LogGroupName", name)
+    api.logs.create_log_group(logGroupName=group, kmsKeyId=given["KmsKeyId"])
+    api.logs.put_retention_policy(logGroupName=group, retentionInDays=int(given["RetentionInDays"]))
+    arn = api.logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"][0]["arn"]
+    return Made(group, lambda: api.logs.delete_log_group(logGroupName=group), {"Arn": arn})
 
 
 def make_balancer(api: Api, name: str, given: Properties) -> Made:
@@ -196,8 +166,8 @@ def make_database(api: Api, _name: str, given: Properties) -> Made:
     )
 
 
-def make_cache_subnets(api: Api, _name: str, given: Properties) -> Made:
-    group = given["CacheSubnetGroupName"]
+def make_cache_subnets(api: Api, name: str, given: Properties) -> Made:
+    group = name.lower()
     api.elasticache.create_cache_subnet_group(
         CacheSubnetGroupName=group, CacheSubnetGroupDescription=given["Description"], SubnetIds=given["SubnetIds"]
     )
@@ -206,9 +176,8 @@ def make_cache_subnets(api: Api, _name: str, given: Properties) -> Made:
 
 def make_redis(api: Api, name: str, given: Properties) -> Made:
     identifier = re.sub("[^a-z0-9-]", "", name.lower())[:40].rstrip("-")
-    api.elasticache.create_replication_group(
-        ReplicationGroupId=identifier, **{**given, "NumCacheClusters": int(given["NumCacheClusters"])}
-    )
+    replicas = int(given.pop("NumCacheClusters")) - 1  # moto counts nodes by their replicas alone
+    api.elasticache.create_replication_group(ReplicationGroupId=identifier, ReplicasPerNodeGroup=replicas, **given)
     address = f"master.{identifier}.use1.cache.amazonaws.com"
     return Made(
         identifier,
@@ -232,12 +201,13 @@ def make_scaling_policy(api: Api, name: str, given: Properties) -> Made:
 MAKERS: dict[str, Callable[[Api, str, Properties], Made]] = {
     "AWS::AutoScaling::ScalingPolicy": make_scaling_policy,
     "AWS::CloudWatch::Alarm": make_alarm,
-    "AWS::EC2::SecurityGroup": make_security_group,
     "AWS::ElastiCache::ReplicationGroup": make_redis,
     "AWS::ElastiCache::SubnetGroup": make_cache_subnets,
     "AWS::ElasticLoadBalancingV2::LoadBalancer": make_balancer,
     "AWS::ElasticLoadBalancingV2::TargetGroup": make_target_group,
+    "AWS::IAM::InstanceProfile": make_profile,
     "AWS::IAM::Role": make_role,
+    "AWS::Logs::LogGroup": make_log_group,
     "AWS::RDS::DBInstance": make_database,
     "AWS::RDS::DBParameterGroup": make_parameter_group,
     "AWS::RDS::DBSubnetGroup": make_subnet_group,
@@ -245,11 +215,12 @@ MAKERS: dict[str, Callable[[Api, str, Properties], Made]] = {
     "AWS::S3::BucketPolicy": make_bucket_policy,
     "AWS::SecretsManager::Secret": make_secret,
     "AWS::SecretsManager::SecretTargetAttachment": attach_secret,
+    **NETWORK_MAKERS,
 }
 
 
 def register(endpoint: str) -> list[type[CloudFormationModel]]:
-    """Teach moto's CloudFormation these types, for as long as the answer is kept; the last model of a type is the one it takes."""
+    """Teach moto's CloudFormation these types, while the answer is kept; it takes a type's last model."""
     api = Api(endpoint)
     return [_model(kind, maker, api) for kind, maker in MAKERS.items()]
 

@@ -1,16 +1,16 @@
 """A server of AWS' protocols whose CloudFormation makes every resource of our templates.
 
-moto's own CloudFormation knows no Secrets Manager, ElastiCache, alarm, scaling policy or bucket policy, and drops properties of
-others (a group's ways out, a bucket's versioning, a database's protection). `aws_resources` makes those through the same server's
-API, as CloudFormation does: botocore then refuses a property that the service does not have.
+moto's own CloudFormation knows no Secrets Manager, ElastiCache, alarm, scaling policy or bucket policy, and drops properties
+of others (a group's ways out, a bucket's versioning, a database's protection). `aws_resources` makes those through the same
+server's API, as CloudFormation does: botocore then refuses a property that the service does not have.
 """
 
 import sys
 import traceback
 from typing import Any
 
-import moto.cloudformation.parsing as parsing
 from flask import got_request_exception
+from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack
 from moto.server import main
 
