@@ -5,12 +5,13 @@ set -euo pipefail
 umask 077
 
 readonly HERE=${BASH_SOURCE[0]%/*}
-readonly SETTINGS=/etc/portal/portal.env
-readonly SECRET_DIR=/etc/portal/secrets
-readonly TLS_DIR=/etc/portal/tls
+readonly ROOT=${BOOTSTRAP_ROOT:-} # another root in tests
+readonly SETTINGS=$ROOT/etc/portal/portal.env
+readonly SECRET_DIR=$ROOT/etc/portal/secrets
+readonly TLS_DIR=$ROOT/etc/portal/tls
 
 # shellcheck source=/dev/null # written by the user data
-. /etc/portal/bootstrap.env
+. "$ROOT/etc/portal/bootstrap.env"
 export AWS_DEFAULT_REGION
 
 metadata() {
@@ -27,20 +28,20 @@ tell_cloudformation() {
 }
 
 install_session_manager() {
-    systemctl is-active --quiet amazon-ssm-agent && return
-    local package=/root/amazon-ssm-agent.deb
+    ! systemctl is-active --quiet amazon-ssm-agent || return 0
+    local package=$ROOT/root/amazon-ssm-agent.deb
     curl -fsS -o "$package" "https://s3.$AWS_DEFAULT_REGION.amazonaws.com/amazon-ssm-$AWS_DEFAULT_REGION/latest/debian_amd64/amazon-ssm-agent.deb"
     dpkg -i "$package"
     systemctl enable --now amazon-ssm-agent
 }
 
 claim_address() {
-    [ -z "$ADDRESS" ] && return
+    [ -n "$ADDRESS" ] || return 0
     aws ec2 associate-address --allocation-id "$ADDRESS" --instance-id "$(metadata instance-id)" --allow-reassociation >/dev/null
 }
 
 claim_name() {
-    [ -z "$ZONE" ] && return
+    [ -n "$ZONE" ] || return 0
     aws route53 change-resource-record-sets --hosted-zone-id "$ZONE" --change-batch "{\"Changes\": [{\"Action\": \"UPSERT\",
         \"ResourceRecordSet\": {\"Name\": \"$PORTAL_GROUP.portal.internal\", \"Type\": \"A\", \"TTL\": 15,
         \"ResourceRecords\": [{\"Value\": \"$(metadata local-ipv4)\"}]}}]}" >/dev/null
@@ -88,7 +89,7 @@ write_secrets() {
 
 # Behind the front end the machines show a certificate of their own; who connects checks addresses, not names.
 make_certificate() {
-    [ -s "$TLS_DIR/cert.pem" ] && return
+    [ ! -s "$TLS_DIR/cert.pem" ] || return 0
     openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=$PORTAL_GROUP.portal.internal" \
         -keyout "$TLS_DIR/key.pem" -out "$TLS_DIR/cert.pem" 2>/dev/null
 }
@@ -115,8 +116,8 @@ END
 }
 
 install_publisher() {
-    install -D -m 0755 "$HERE/publish-metrics.sh" /usr/local/lib/portal/publish-metrics.sh
-    cat >/etc/systemd/system/portal-metrics.service <<'END'
+    install -D -m 0755 "$HERE/publish-metrics.sh" "$ROOT/usr/local/lib/portal/publish-metrics.sh"
+    cat >"$ROOT"/etc/systemd/system/portal-metrics.service <<'END'
 [Unit]
 Description=Disk use, and on the monitoring host the oldest waiting case, for CloudWatch
 [Service]
@@ -124,7 +125,7 @@ Type=oneshot
 EnvironmentFile=/etc/portal/bootstrap.env
 ExecStart=/usr/local/lib/portal/publish-metrics.sh
 END
-    cat >/etc/systemd/system/portal-metrics.timer <<'END'
+    cat >"$ROOT"/etc/systemd/system/portal-metrics.timer <<'END'
 [Unit]
 Description=Every minute
 [Timer]

@@ -20,7 +20,9 @@ oldest_waiting() {
         python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["result"][0]["value"][1])'
 }
 
-put --metric-name DiskUsedPercent --unit Percent --dimensions "Group=$PORTAL_GROUP" --value "$(fullest_disk)"
+used=$(fullest_disk) # an assignment, so that a failure ends the script before it publishes nothing as a number
+put --metric-name DiskUsedPercent --unit Percent --dimensions "Group=$PORTAL_GROUP" --value "$used"
 if [ "$PORTAL_GROUP" = monitoring ]; then
-    put --metric-name OldestWaitingSeconds --unit Seconds --value "$(oldest_waiting)"
+    waiting=$(oldest_waiting)
+    put --metric-name OldestWaitingSeconds --unit Seconds --value "$waiting"
 fi

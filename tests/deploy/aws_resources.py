@@ -130,6 +130,16 @@ def make_target_group(api: Api, name: str, given: Properties) -> Made:
     return Made(arn, lambda: elb.delete_target_group(TargetGroupArn=arn), {"TargetGroupFullName": full_name})
 
 
+def make_listener(api: Api, _name: str, given: Properties) -> Made:
+    arn = api.elbv2.create_listener(**given)["Listeners"][0]["ListenerArn"]
+    return Made(arn, lambda: api.elbv2.delete_listener(ListenerArn=arn))
+
+
+def make_rule(api: Api, _name: str, given: Properties) -> Made:
+    arn = api.elbv2.create_rule(**given)["Rules"][0]["RuleArn"]
+    return Made(arn, lambda: api.elbv2.delete_rule(RuleArn=arn))
+
+
 def make_subnet_group(api: Api, name: str, given: Properties) -> Made:
     group = name.lower()
     api.rds.create_db_subnet_group(DBSubnetGroupName=group, **given)
@@ -203,6 +213,8 @@ MAKERS: dict[str, Callable[[Api, str, Properties], Made]] = {
     "AWS::CloudWatch::Alarm": make_alarm,
     "AWS::ElastiCache::ReplicationGroup": make_redis,
     "AWS::ElastiCache::SubnetGroup": make_cache_subnets,
+    "AWS::ElasticLoadBalancingV2::Listener": make_listener,
+    "AWS::ElasticLoadBalancingV2::ListenerRule": make_rule,
     "AWS::ElasticLoadBalancingV2::LoadBalancer": make_balancer,
     "AWS::ElasticLoadBalancingV2::TargetGroup": make_target_group,
     "AWS::IAM::InstanceProfile": make_profile,

@@ -33,6 +33,14 @@ def _output(stack: Stack, attribute: str) -> str:
     return str(output.value)
 
 
+def _delete_dependents_first(resources: parsing.ResourceMap) -> None:
+    """As AWS does, and ending with the first refusal; moto tries in any order and forgets what was refused."""
+    made = resources._parsed_resources
+    for name in reversed([name for name in made if name in resources._resource_json_map]):
+        resources._delete_resource(made[name], resources._resource_json_map[name])
+        made.pop(name)
+
+
 def _debian(_resources: Any, name: str, _value_type: str) -> str:
     """Debian's public parameters, which moto's Systems Manager lacks; the image is one that moto has."""
     if not name.startswith("/aws/service/debian/release/12/"):
@@ -49,6 +57,7 @@ if __name__ == "__main__":
     got_request_exception.connect(_tell)
     port = sys.argv[1]
     parsing.clean_json = _clean_without_no_value
+    parsing.ResourceMap.delete = _delete_dependents_first
     parsing.ResourceMap.parse_ssm_parameter = _debian
     Stack.get_cfn_attribute = _output
     models = register(f"http://127.0.0.1:{port}")
