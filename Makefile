@@ -43,7 +43,7 @@ lint: setup-dev ## every check that needs no running portal
 	@cfn-lint deploy/cloudformation/*.yaml
 	@python manage.py makemigrations --check --dry-run --settings tests.settings
 
-lint-stack: build/checkov-venv/.installed ## security checks of the AWS templates, in an environment of their own (0.5 GB)
+lint-stack: build/checkov-venv/.installed ## security checks of the AWS templates, in an environment of their own (0.3 GB)
 	@build/checkov-venv/bin/checkov --directory deploy/cloudformation --framework cloudformation --compact --quiet --skip-download
 
 build/checkov-venv/.installed: deploy/cloudformation/requirements-checkov.txt

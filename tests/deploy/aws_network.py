@@ -78,7 +78,7 @@ def make_security_group(api: Api, name: str, given: Properties) -> Made:
 
 
 def _permission(rule: Properties) -> Properties:
-    ports = {name: rule[name] for name in ("FromPort", "ToPort") if name in rule}
+    ports: Properties = {name: rule[name] for name in ("FromPort", "ToPort") if name in rule}
     told = {"Description": rule["Description"]}
     if "CidrIp" in rule:
         return {"IpProtocol": rule["IpProtocol"], **ports, "IpRanges": [{"CidrIp": rule["CidrIp"], **told}]}

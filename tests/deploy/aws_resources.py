@@ -58,7 +58,7 @@ def _lifecycle_rule(rule: Properties) -> Properties:
         expiration["Days"] = rule["ExpirationInDays"]
     if "ExpiredObjectDeleteMarker" in rule:
         expiration["ExpiredObjectDeleteMarker"] = rule["ExpiredObjectDeleteMarker"]
-    same = {
+    same: Properties = {
         name: rule[name] for name in ("Status", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload") if name in rule
     }
     return {"ID": rule["Id"], "Filter": {"Prefix": ""}, **same, **({"Expiration": expiration} if expiration else {})}

@@ -56,9 +56,12 @@ def _tell(_app: Any, **_exception: Any) -> None:
 if __name__ == "__main__":
     got_request_exception.connect(_tell)
     port = sys.argv[1]
-    parsing.clean_json = _clean_without_no_value
-    parsing.ResourceMap.delete = _delete_dependents_first
-    parsing.ResourceMap.parse_ssm_parameter = _debian
-    Stack.get_cfn_attribute = _output
+    for owner, name, replacement in (
+        (parsing, "clean_json", _clean_without_no_value),
+        (parsing.ResourceMap, "delete", _delete_dependents_first),
+        (parsing.ResourceMap, "parse_ssm_parameter", _debian),
+        (Stack, "get_cfn_attribute", _output),
+    ):
+        setattr(owner, name, replacement)
     models = register(f"http://127.0.0.1:{port}")
     main(["-H", "127.0.0.1", "-p", port])

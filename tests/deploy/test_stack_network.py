@@ -1,5 +1,6 @@
 """Subnets, routes and who may talk to whom, asked of EC2's API after both stacks were made."""
 
+import re
 from typing import Any
 
 import pytest
@@ -101,6 +102,15 @@ def test_no_group_opens_the_port_of_ssh_in_either_direction(account: Account) ->
         assert not [
             rule for rule in allowed(account, direction) if rule[2] <= 22 <= rule[3] or (rule[2] == -1 and "/0" in rule[1])
         ]
+
+
+def test_every_group_and_rule_is_described_in_letters_that_ec2_takes(account: Account) -> None:
+    """moto takes any; EC2 refuses an apostrophe."""
+    told = [group["Description"] for group in groups(account).values()]
+    for group in groups(account).values():
+        for rule in group["IpPermissions"] + group["IpPermissionsEgress"]:
+            told += [peer.get("Description", "") for peer in rule["IpRanges"] + rule["UserIdGroupPairs"]]
+    assert [text for text in told if not re.fullmatch(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]*", text)] == []
 
 
 def test_stores_start_no_connection(account: Account) -> None:
