@@ -49,9 +49,8 @@ def tag(thing: dict[str, Any], key: str = "Name") -> str:
 
 
 def our_vpc(account: Account) -> dict[str, Any]:
-    vpc: dict[str, Any]
     (vpc,) = [vpc for vpc in account.ec2.describe_vpcs()["Vpcs"] if not vpc["IsDefault"]]
-    return vpc
+    return dict(vpc)
 
 
 def of_our_vpc(account: Account, method: str, answer: str) -> list[dict[str, Any]]:
