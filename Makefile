@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: run setup setup-dev packages test lint audit bench faults lock clean
+.PHONY: run setup setup-dev packages test lint lint-stack audit bench faults lock clean
 
 run: setup ## the whole portal on http://127.0.0.1:$(PORT)
 	@python manage.py prepare --demo --port $(PORT)
@@ -39,9 +39,18 @@ lint: setup-dev ## every check that needs no running portal
 	@mypy
 	@lint-imports
 	@djlint templates --check --lint --quiet
-	@shellcheck tests/install-packages.sh .ci/run
+	@shellcheck tests/install-packages.sh .ci/run deploy/cloudformation/*.sh
+	@cfn-lint deploy/cloudformation/*.yaml
 	@python manage.py makemigrations --check --dry-run --settings tests.settings
 	@python -m tests.audit
+
+lint-stack: build/checkov-venv/.installed ## security checks of the AWS templates, in an environment of their own (0.3 GB)
+	@build/checkov-venv/bin/checkov --directory deploy/cloudformation --framework cloudformation --compact --quiet --skip-download
+
+build/checkov-venv/.installed: deploy/cloudformation/requirements-checkov.txt
+	@$(PYTHON) -m venv build/checkov-venv
+	@build/checkov-venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 audit: setup-dev ## known vulnerabilities of what is pinned, outside audit-exceptions.txt; fails where nobody can be asked
 	@AUDIT_REQUIRED=1 python -m tests.audit
@@ -57,6 +66,7 @@ faults: setup-dev packages ## every fault of the matrix against the running port
 lock: setup-dev ## pin the newest versions that requirements*.in allow
 	@pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.txt requirements.in
 	@pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements-dev.txt requirements-dev.in
+	@pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o deploy/cloudformation/requirements-checkov.txt deploy/cloudformation/requirements-checkov.in
 
 clean: ## everything that can be made again; var/ stays
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache
