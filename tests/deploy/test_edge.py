@@ -149,7 +149,9 @@ def test_a_film_of_the_largest_size_reaches_the_portal(edge: Edge, behind: Porta
 
 
 def test_a_flood_of_logins_gets_429_and_reading_goes_on(behind: Portal, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with nginx(behind, tmp_path_factory.mktemp("strict"), LOGINS_PER_MINUTE="6", LOGINS_BURST="2", UPLOADS_BURST="1") as strict:
+    with nginx(
+        behind, tmp_path_factory.mktemp("strict"), ADDRESS_LOGINS_PER_MINUTE="6", LOGINS_BURST="2", UPLOADS_BURST="1"
+    ) as strict:
         answers = [strict.ask("POST", "/accounts/login/", data={"login": "x"}) for _ in range(6)]
         assert [answer.status_code for answer in answers[-2:]] == [429, 429]
         assert answers[-1].headers["Retry-After"] == "10"
