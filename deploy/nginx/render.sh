@@ -33,9 +33,10 @@ case $LOCAL_FILMS_BY_PROXY in
     *) fail "LOCAL_FILMS_BY_PROXY begins and ends with a slash. Received: $LOCAL_FILMS_BY_PROXY" ;;
 esac
 
-port=${HTTPS_LISTEN##*:}
+# HTTPS_PUBLIC_PORT: as browsers name it, where something in front has another one.
+: "${HTTPS_PUBLIC_PORT:=${HTTPS_LISTEN##*:}}"
 HTTPS_SUFFIX=""
-[ "$port" = 443 ] || HTTPS_SUFFIX=":$port"
+[ "$HTTPS_PUBLIC_PORT" = 443 ] || HTTPS_SUFFIX=":$HTTPS_PUBLIC_PORT"
 
 # One directive a line for each word of a list.
 lines() {
