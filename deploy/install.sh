@@ -138,7 +138,11 @@ make_user() {
     getent passwd portal >/dev/null ||
         useradd --system --user-group --home-dir "$STATE" --no-create-home --shell /usr/sbin/nologin portal
     install -d -m 0755 "$BASE" "$RELEASES" "$VENVS"
-    install -d -m 0750 -o portal -g portal "$STATE"
+    getent group portal-proxy >/dev/null || groupadd --system portal-proxy
+    install -d -m 0711 -o portal -g portal "$STATE"
+    # What nginx sends: static files, and films on the portal's word. New files inherit the group; nothing else is nginx's to read.
+    install -d -m 2750 -o portal -g portal-proxy "$STATE/media" "$STATE/static"
+    install -d -m 0700 -o portal -g portal "$STATE/mail"
     # systemd and `portal` read the settings as root; the services read their secrets themselves, nginx neither.
     chown root:root "$SETTINGS/portal.env" && chmod 0600 "$SETTINGS/portal.env"
     chmod go-w "$SETTINGS" && chmod go+x "$SETTINGS"
@@ -226,9 +230,9 @@ render_nginx() { # the settings that nginx shares with the portal, then nginx.en
 install_nginx() {
     local file=/etc/nginx/nginx.conf
     local how=reload-or-restart
-    if ! id -nG www-data | grep -qw portal; then
-        usermod -a -G portal www-data # it sends static files and, after the portal's word, films
-        how=restart                   # a new group needs a new process
+    if ! id -nG www-data | grep -qw portal-proxy; then
+        usermod -a -G portal-proxy www-data
+        how=restart # a new group needs a new process
     fi
     render_nginx >"$file.new"
     nginx -t -q -c "$file.new" || fail "nginx does not take what was made for it: $file.new. The one in service stays."

@@ -4,6 +4,7 @@ import contextlib
 import getpass
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,19 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
     command += ["-addext", f"subjectAltName=DNS:{HOST}", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(command, check=True, capture_output=True)
     return certificate, key
+
+
+def log_in(url: str, certificate: Path, email: str, password: str) -> requests.Session:
+    """A doctor's browser, as far as the worklist."""
+    session = requests.Session()
+    session.verify, session.trust_env = str(certificate), False
+    page = session.get(f"{url}/accounts/login/", timeout=30)
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
+    assert token
+    fields = {"login": email, "password": password, "csrfmiddlewaretoken": token[1]}
+    answer = session.post(f"{url}/accounts/login/", data=fields, headers={"Referer": page.url}, timeout=30)
+    assert answer.url.endswith("/cases/")
+    return session
 
 
 @contextlib.contextmanager

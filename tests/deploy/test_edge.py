@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 import pytest
 import requests
 
-from tests.deploy.edge import DEPLOY, Edge, nginx, production_portal
+from tests.deploy.edge import DEPLOY, Edge, log_in, nginx, production_portal
 from tests.portal import Portal
 from tests.servers import free_port, wait_until
 
@@ -47,19 +47,6 @@ def edge(behind: Portal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
 
 def upload(edge: Edge, portal: Portal, film: bytes, **headers: str) -> requests.Response:
     return edge.ask("POST", "/api/v1/cases", files={"file": ("film.jpg", film)}, headers=portal.bearer("doctor") | headers)
-
-
-def log_in(edge: Edge, portal: Portal) -> requests.Session:
-    session = requests.Session()
-    session.verify, session.trust_env = str(edge.certificate), False
-    page = session.get(f"{edge.url}/accounts/login/", timeout=30)
-    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
-    assert token
-    login = portal.logins["doctor"]
-    fields = {"login": login["email"], "password": login["password"], "csrfmiddlewaretoken": token[1]}
-    answer = session.post(f"{edge.url}/accounts/login/", data=fields, headers={"Referer": page.url}, timeout=30)
-    assert answer.url.endswith("/cases/")
-    return session
 
 
 def send_head(edge: Edge, path: str, length: int) -> http.client.HTTPResponse:
@@ -95,7 +82,7 @@ def test_a_film_goes_up_and_its_result_and_bytes_come_back(edge: Edge, behind: P
     wait_until(
         lambda: edge.ask("GET", read, headers=behind.bearer("doctor")).json()["state"] in {"done", "refused"}, "the result"
     )
-    session = log_in(edge, behind)
+    session = log_in(edge.url, edge.certificate, behind.logins["doctor"]["email"], behind.logins["doctor"]["password"])
     film = session.get(f"{edge.url}/cases/{case['id']}/original/", timeout=30)
     assert film.content == film_jpeg
     assert film.headers["Content-Type"] == "image/jpeg"
@@ -137,7 +124,9 @@ def test_what_a_client_claims_about_itself_is_overwritten(edge: Edge, behind: Po
 
 def test_only_uploads_may_be_large(edge: Edge) -> None:
     megabyte = 1024 * 1024
-    assert send_head(edge, "/accounts/login/", 2 * megabyte).status == 413
+    form = send_head(edge, "/accounts/login/", 2 * megabyte)
+    assert form.status == 413
+    assert form.getheader("Strict-Transport-Security")
     refused = send_head(edge, "/api/v1/cases", 66 * megabyte)
     assert (refused.status, json.loads(refused.read())["code"]) == (413, "TOO_LARGE")
     assert send_head(edge, "/cases/upload/", 66 * megabyte).getheader("Content-Type", "").startswith("text/plain")

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import Any
 
 import pytest
 import requests
 
 from tests.deploy import machine as machines
+from tests.deploy.edge import log_in
 from tests.deploy.machine import Machine
 from tests.portal import ROOT
 from tests.servers import free_port, postgres_server, process, redis_server, wait_until
@@ -157,6 +159,15 @@ def test_a_fresh_machine_becomes_a_portal_that_works(ready: Machine, tmp_path: P
         smoke = [sys.executable, "-I", str(ROOT / "deploy" / "smoke.py"), url, "--ca", str(certificate), "--json"]
         tested = run_smoke(smoke)
         assert tested["ok"], tested
+        case = tested["steps"][2]["said"].rpartition(" ")[2]
+        film = log_in(url, certificate, "d@h.example", PASSWORD).get(f"{url}/cases/{case}/original/", timeout=30)
+        assert film.content.startswith(b"\x89PNG")  # by nginx, whose user may read films and static files
+        assert requests.get(f"{url}/static/staticfiles.json", verify=str(certificate), timeout=30).status_code == 200
+        last = ready.path("/var/log/nginx/access.log").read_text(encoding="utf-8").splitlines()[-1]
+        assert json.loads(last)["portal_status"] == ""
+        told = json.loads(ready.run("portal", "doctor", "--json").stdout)
+        wrong = {finding["part"] for finding in told["findings"] if finding["level"] == "error"}
+        assert wrong == {"redis log-in"}  # this test's Redis has no password
 
 
 def start_of(machine: Machine, unit: str) -> list[str]:
@@ -174,10 +185,10 @@ def is_ready(url: str, certificate: Path) -> bool:
         return False
 
 
-def run_smoke(command: list[str]) -> dict[str, object]:
+def run_smoke(command: list[str]) -> dict[str, Any]:
     secrets = {"PATH": os.environ["PATH"], "SMOKE_EMAIL": "d@h.example", "SMOKE_PASSWORD": PASSWORD}
     done = subprocess.run(command, env=secrets, capture_output=True, text=True, check=False, timeout=120)
-    report: dict[str, object] = json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(done.stdout)
     return report
 
 
