@@ -22,6 +22,7 @@ set -e
 for own in {own}; do mkdir -p "/$own"; mount --bind "$MACHINE/$own" "/$own"; done
 mount -t tmpfs none /run
 mkdir /run/lock
+if [ -e "$MACHINE/systemd" ]; then mkdir -p /run/systemd/system; fi
 exec "$@"
 """.format(own=" ".join(OWN))
 
@@ -86,6 +87,16 @@ class Machine:
         )
         gunicorn.chmod(0o755)
         (venv / ".complete").touch()
+
+    def pretend_systemd(self, *, fails_on: str) -> None:
+        """A `systemctl` that notes what it is asked, and starts nothing while that release is in service."""
+        (self.directory / "systemd").touch()
+        script = f"""#!/bin/sh
+echo "$@" >>/var/lib/portal/asked
+case "$1 $(readlink /opt/portal/current)" in "restart releases/{fails_on}") exit 1 ;; esac
+"""
+        self.write("/usr/local/bin/systemctl", script)
+        self.path("/usr/local/bin/systemctl").chmod(0o755)
 
     def snapshot(self) -> dict[str, int]:
         """Every file with the time of its last change."""

@@ -207,3 +207,16 @@ def test_an_upgrade_takes_the_new_release_or_goes_back(ready: Machine, tmp_path:
     assert "Release 0.1.1 is in service again" in broken.stderr
     back = ready.run("bash", INSTALL, "--rollback")
     assert (back.returncode, in_service(ready)) == (0, "releases/0.1.0")
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+def test_a_release_whose_services_do_not_start_is_taken_back(ready: Machine, tmp_path: Path) -> None:
+    ready.pretend_systemd(fails_on="0.1.1")
+    assert ready.run("bash", INSTALL, "worker").returncode == 0
+    failed = ready.run("bash", INSTALL, "--upgrade", release("0.1.1", tmp_path))
+    assert (failed.returncode, in_service(ready)) == (1, "releases/0.1.0"), failed.stderr
+    asked = ready.path("/var/lib/portal/asked").read_text(encoding="utf-8").splitlines()
+    restarts = [line for line in asked if line.startswith("restart")]
+    assert restarts == ["restart portal-worker@0.service"] * 3  # the installation, the new release, the old one again
+    assert asked.index("daemon-reload") < asked.index("restart portal-worker@0.service")
