@@ -122,6 +122,28 @@ def test_what_a_client_claims_about_itself_is_overwritten(edge: Edge, behind: Po
     assert said.strip().splitlines()[-1] == "127.0.0.1"
 
 
+def test_a_load_balancer_in_front_is_believed_where_it_is_named(
+    edge: Edge, behind: Portal, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    claims = {"X-Forwarded-For": "203.0.113.7"}
+    edge.ask("GET", "/healthz", headers=claims)
+    assert edge.log()[-1]["address"] == "127.0.0.1"
+    with nginx(behind, tmp_path_factory.mktemp("balanced"), TRUSTED_PROXIES="10.0.0.0/16 127.0.0.1") as balanced:
+        balanced.ask("GET", "/healthz", headers=claims)
+        assert balanced.log()[-1]["address"] == "203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"), [({}, "SERVER_NAME"), ({"SERVER_NAME": "x", "CERTIFICATE": "y", "CERTIFICATE_KEY": "z"}, "films")]
+)
+def test_a_configuration_that_lacks_something_is_not_made(variables: dict[str, str], named: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "LOCAL_FILMS_BY_PROXY": "films", **variables}
+    done = subprocess.run(
+        ["sh", str(DEPLOY / "nginx" / "render.sh")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, named in done.stderr) == (1, "", True)
+
+
 def test_only_uploads_may_be_large(edge: Edge) -> None:
     megabyte = 1024 * 1024
     form = send_head(edge, "/accounts/login/", 2 * megabyte)
