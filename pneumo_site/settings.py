@@ -4,6 +4,7 @@ Two profiles share one code path: `embedded` (the default: SQLite, files and a p
 `production` (PostgreSQL, S3 or a mounted volume, Redis with a password; no default secret, TLS in front).
 """
 
+import re
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,9 @@ try:
     if STORAGE_BACKEND not in {"local", "s3"}:
         raise ImproperlyConfigured(f"STORAGE_BACKEND is local or s3. Received: {STORAGE_BACKEND!r}")
     MEDIA_DIR: Path = env.path("MEDIA_DIR", VAR_DIR / "media")
+    LOCAL_FILMS_BY_PROXY = env.str("LOCAL_FILMS_BY_PROXY", "")  # an `internal` location of nginx; empty: the portal sends them
+    if LOCAL_FILMS_BY_PROXY and (STORAGE_BACKEND != "local" or not re.fullmatch(r"/[\w-]+/", LOCAL_FILMS_BY_PROXY)):
+        raise ImproperlyConfigured(f"LOCAL_FILMS_BY_PROXY is /name/, with local storage. Received: {LOCAL_FILMS_BY_PROXY!r}")
     S3_BUCKET = env.str("S3_BUCKET", "")
     S3_ENDPOINT_URL = env.str("S3_ENDPOINT_URL", "") or None
     S3_REGION = env.str("S3_REGION", "") or None

@@ -292,6 +292,18 @@ def test_an_open_state_directory_is_told_only_with_open_files_in_it(settings: Se
     assert level_of(machine.check_state_directory) is Level.OK
 
 
+def test_films_are_for_their_group_only_where_a_proxy_sends_them(settings: Settings, tmp_path: Path) -> None:
+    settings.VAR_DIR = tmp_path
+    tmp_path.chmod(0o711)
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media").chmod(0o750)
+    assert level_of(machine.check_state_directory, "media") is Level.ERROR
+    settings.LOCAL_FILMS_BY_PROXY = "/films/"
+    assert level_of(machine.check_state_directory) is Level.OK
+    (tmp_path / "media").chmod(0o755)
+    assert level_of(machine.check_state_directory, "media") is Level.ERROR
+
+
 # Transport
 
 

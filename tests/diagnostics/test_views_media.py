@@ -5,8 +5,10 @@ from typing import Any, NoReturn
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
-from accounts.models import User
+from accounts.audit import Action
+from accounts.models import AuditEvent, User
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case
@@ -97,3 +99,25 @@ def test_storage_that_is_down_gets_503(client: Client, doctor: User, monkeypatch
     answer = client.get(reverse(f"diagnostics:{name}", args=[case.pk]))
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
+
+
+def test_a_proxy_that_sends_local_films_is_told_which_and_how(client: Client, doctor: User, settings: Settings) -> None:
+    settings.LOCAL_FILMS_BY_PROXY = "/films/"
+    case = stored(doctor, file_name="thorax.jpg")
+    client.force_login(doctor)
+    answer = fetch(client, "original", case)
+    assert answer.headers["X-Accel-Redirect"] == f"/films/{case.original_key}"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="thorax.jpg"'
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert answer.content == b""
+    assert AuditEvent.objects.filter(action=Action.DOWNLOADED, object_id=str(case.pk)).count() == 1
+
+
+def test_a_film_that_was_lost_is_not_looked_for_by_the_proxy(client: Client, doctor: User, settings: Settings) -> None:
+    settings.LOCAL_FILMS_BY_PROXY = "/films/"
+    case = make_case(doctor, state="done")
+    storage.save_derived("cases/another", b"film")
+    client.force_login(doctor)
+    answer = client.get(reverse("diagnostics:original", args=[case.pk]))
+    assert answer.status_code == 404
+    assert "X-Accel-Redirect" not in answer.headers

@@ -46,6 +46,8 @@ def start(var_dir: Path, code: str = "", **variables: str) -> "subprocess.Comple
         ({"UPLOAD_MAX_BYTES": "64MB"}, "UPLOAD_MAX_BYTES"),
         ({"STORAGE_BACKEND": "s3"}, "S3_BUCKET"),
         ({"STORAGE_BACKEND": "ftp"}, "STORAGE_BACKEND"),
+        ({"LOCAL_FILMS_BY_PROXY": "films"}, "LOCAL_FILMS_BY_PROXY"),
+        ({"LOCAL_FILMS_BY_PROXY": "/films/", "STORAGE_BACKEND": "s3", "S3_BUCKET": "films"}, "LOCAL_FILMS_BY_PROXY"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
         ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL"),
         ({"REDIS_URL": "http://x"}, "REDIS_URL"),

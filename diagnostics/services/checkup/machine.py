@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 from pathlib import Path
 
 from django.conf import settings
@@ -64,7 +63,12 @@ def check_state_directory() -> Finding:
     if not directory.stat().st_mode & (GROUP | OTHERS):
         return ok("for its owner alone")
     found = [directory / name for name in CONFIDENTIAL]
-    open_to_others = [path.name for path in found if path.exists() and stat.S_IMODE(path.stat().st_mode) & (GROUP | OTHERS)]
+    open_to_others = [path.name for path in found if path.exists() and path.stat().st_mode & _closed_to(path.name)]
     if open_to_others:
         return error(f"others can read {', '.join(open_to_others)}", f"Run: chmod 700 {directory}")
     return ok("what is confidential is for its owner alone")
+
+
+def _closed_to(name: str) -> int:
+    """A proxy that sends the films reads them, as their group."""
+    return OTHERS if name == "media" and settings.LOCAL_FILMS_BY_PROXY else GROUP | OTHERS
