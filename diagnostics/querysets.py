@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import Q
@@ -60,8 +61,12 @@ class CaseQuerySet(models.QuerySet["Case"]):
         return self.queued().filter(queued_at__lt=Now() - timedelta(seconds=seconds))
 
     def lease_over(self) -> "CaseQuerySet":
-        """Claimed by a worker that has not renewed its lease: killed, stalled or cut off."""
-        return self.filter(state="processing", lease_until__lt=Now())
+        """Claimed by a worker that has not renewed its lease: killed, stalled or cut off.
+
+        One that ends later than any lease can was given before the database's clock was set back, and would last as long.
+        """
+        longest = timedelta(seconds=2 * settings.WORKER_LEASE_SECONDS)
+        return self.filter(Q(lease_until__lt=Now()) | Q(lease_until__gt=Now() + longest), state="processing")
 
     def final(self) -> "CaseQuerySet":
         return self.filter(state__in=["done", "refused", "failed"])
@@ -139,5 +144,6 @@ class ReviewQuerySet(models.QuerySet["Review"]):
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def alive(self, *, seconds: int) -> "WorkerQuerySet":
-        """Workers whose heart has beaten within that time, by the database's clock."""
-        return self.filter(beat_at__gte=Now() - timedelta(seconds=seconds), stopped_at__isnull=True)
+        """Workers whose heart has beaten within that time, by the database's clock, which may have been set back since."""
+        near = timedelta(seconds=seconds)
+        return self.filter(beat_at__gte=Now() - near, beat_at__lte=Now() + near, stopped_at__isnull=True)

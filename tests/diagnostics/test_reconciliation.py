@@ -8,6 +8,7 @@ from unittest import mock
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from pytest_django import Settings
 
 from accounts.models import User
 from diagnostics import queue
@@ -35,6 +36,22 @@ def test_an_expired_lease_brings_the_case_back_with_redis_down(doctor: User) -> 
         assert reconcile().requeued == 1
     case.refresh_from_db()
     assert case.state == "queued"
+
+
+def test_a_lease_from_before_the_database_clock_was_set_back_does_not_last_an_hour(doctor: User, settings: Settings) -> None:
+    lost = make_case(doctor, state="processing", lease_until=timezone.now() + timedelta(hours=1))
+    alive = make_case(doctor, state="processing", lease_until=timezone.now() + timedelta(seconds=settings.WORKER_LEASE_SECONDS))
+    reconcile()
+    lost.refresh_from_db()
+    alive.refresh_from_db()
+    assert (lost.state, alive.state) == ("queued", "processing")
+
+
+def test_a_heart_that_beat_before_the_clock_was_set_back_is_not_alive_for_an_hour(db: None) -> None:
+    heartbeat.start_worker(name="w:1", model_version="1", engine="x")
+    assert Worker.objects.alive(seconds=20).exists()
+    Worker.objects.update(beat_at=timezone.now() + timedelta(hours=1))
+    assert not Worker.objects.alive(seconds=20).exists()
 
 
 def test_reconcile_once_prints_what_it_did_as_json(doctor: User) -> None:

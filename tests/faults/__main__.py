@@ -4,11 +4,14 @@ invariant is broken.
 
 import argparse
 import json
+import os
 import signal
 import sys
 from pathlib import Path
 
+from tests.faults.disks import unmount_all
 from tests.faults.matrix import choose, run_all
+from tests.faults.parts import end_all
 from tests.faults.report import BUILD, as_markdown, fill_page, print_table, write_json
 from tests.faults.site import PRODUCTION, QUICK
 from tests.portal import ROOT
@@ -29,13 +32,21 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def give_up(number: int, _frame: object) -> None:
+    """End what was started; several lanes may be at work, and none of them asks whether to go on."""
+    end_all()
+    unmount_all()
+    os._exit(128 + number)
+
+
 def main() -> int:
     options = parse()
     if options.page:
         run = json.loads(options.page.read_text(encoding="utf-8"))
         fill_page(PAGE, name="faults", content=as_markdown(run))
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, give_up)
     try:
         faults = choose(options.fault)
     except ValueError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 NEVER = 6000  # seconds between two commits of the journal: what lies in the image was asked for by fsync
 BALLAST = "ballast"
 BLOCK = 64 * 1024
+MOUNTED: set[Path] = set()
 
 
 def may_mount() -> bool:
@@ -21,6 +22,7 @@ def mounted_tmpfs(directory: Path, megabytes: int) -> Iterator[bool]:
     directory.mkdir(parents=True, exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(directory)]
     mounted = os.geteuid() == 0 and subprocess.run(mount, check=False, capture_output=True).returncode == 0
+    MOUNTED.update([directory] if mounted else [])
     try:
         yield mounted
     finally:
@@ -28,7 +30,13 @@ def mounted_tmpfs(directory: Path, megabytes: int) -> Iterator[bool]:
             unmount(directory)
 
 
+def unmount_all() -> None:
+    for directory in list(MOUNTED):
+        unmount(directory)
+
+
 def unmount(directory: Path) -> None:
+    MOUNTED.discard(directory)
     subprocess.run(["umount", "-l", str(directory)], check=False, capture_output=True)
 
 
@@ -64,6 +72,7 @@ class PowerlessDisk:
             file.truncate(megabytes * 1024 * 1024)
         subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
         self._mount()
+        MOUNTED.add(mount_point)
 
     def _mount(self) -> None:
         options = f"loop,commit={NEVER}"
@@ -80,6 +89,7 @@ class PowerlessDisk:
         unmount(self.mount_point)
         self.image = image.rename(self.image.with_suffix(f".{image.stat().st_ino}"))
         self._mount()
+        MOUNTED.add(self.mount_point)
 
     def close(self) -> None:
         unmount(self.mount_point)

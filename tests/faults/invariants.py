@@ -35,9 +35,9 @@ class Verdict:
             self.words.append(text)
 
 
-def judge(site: Site, client: Client, reader: Reader | None, *, run: str, leftovers: int) -> Verdict:
-    """Hold the site against the client's log. `leftovers` is how many objects uploads and results that were cut off may have
-    left behind: those are swept by age, and no row names them."""
+def judge(site: Site, client: Client, reader: Reader | None, *, run: str, leftovers: Counter[str]) -> Verdict:
+    """Hold the site against the client's log. `leftovers` is how many objects of each folder uploads and results that were cut
+    off may have left behind: no row names them, and they are swept when they are old enough."""
     verdict = Verdict()
     rows = site.records.cases(run)
     _judge_rows(verdict, client.accepted, rows)
@@ -94,8 +94,8 @@ def _judge_doubles(verdict: Verdict, client: Client, rows: Mapping[str, Row]) ->
         verdict.say(f"duplicate: second ids {client.second_ids[:3]}")
 
 
-def _judge_objects(verdict: Verdict, site: Site, rows: Mapping[str, Row], leftovers: int) -> None:
-    stored, named = site.objects.keys(), site.records.object_keys()
+def _judge_objects(verdict: Verdict, site: Site, rows: Mapping[str, Row], leftovers: Counter[str]) -> None:
+    stored = site.objects.keys()
     for row in rows.values():
         needed = [row.original_key, *(key for _, _, key in row.predictions if key)]
         if row.display == "ready":
@@ -105,25 +105,36 @@ def _judge_objects(verdict: Verdict, site: Site, rows: Mapping[str, Row], leftov
         if missing or damaged:
             verdict.rows_without_object += 1
             verdict.say(f"row {row.key}: missing {missing}, damaged {damaged}")
-    beyond = sorted(key for key in stored - named if ".part" not in key)
-    verdict.orphans = max(0, len(beyond) - leftovers) + verdict.rows_without_object
-    if len(beyond) > leftovers:
-        verdict.say(f"objects without a row: {len(beyond)}, explained {leftovers}: {beyond[:3]}")
+    verdict.orphans = verdict.rows_without_object
+    for folder, number in unnamed_objects(site).items():
+        if number > leftovers[folder]:
+            verdict.orphans += number - leftovers[folder]
+            verdict.say(f"{folder}: {number} objects without a row, {leftovers[folder]} explained")
 
 
-def unnamed_objects(site: Site) -> int:
-    return len(site.objects.keys() - site.records.object_keys())
+def unnamed_objects(site: Site) -> Counter[str]:
+    """By folder, objects that no row names; what is still being written is none yet."""
+    beyond = site.objects.keys() - site.records.object_keys()
+    return Counter(key.partition("/")[0] for key in beyond if ".part" not in key)
+
+
+def verify(site: Site, command: str, room: str, *options: str) -> str:
+    """What the portal's own command says, where this portal has it."""
+    if not (ROOT / room / "management" / "commands" / f"{command}.py").exists():
+        return "n/a"
+    try:
+        site.portal.manage(command, *options)
+    except subprocess.CalledProcessError as error:
+        return f"broken: {last_line(error.stdout or error.stderr)[:300]}"
+    return "intact"
 
 
 def verify_audit(site: Site) -> str:
-    """What `verify_audit` says, where this portal has the command."""
-    if not (ROOT / "accounts/management/commands/verify_audit.py").exists():
-        return "n/a"
-    try:
-        site.portal.manage("verify_audit")
-    except subprocess.CalledProcessError as error:
-        return f"broken: {last_line(error.stderr or error.stdout)}"
-    return "intact"
+    return verify(site, "verify_audit", "accounts")
+
+
+def verify_storage(site: Site) -> str:
+    return verify(site, "verify_storage", "diagnostics", "--json")
 
 
 def last_line(text: str | bytes | None) -> str:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -11,9 +12,9 @@ from typing import Any
 from tests.faults import redis_faults
 from tests.faults.database_faults import DATABASE_FAULTS
 from tests.faults.embedded_faults import EMBEDDED_FAULTS, site_on
-from tests.faults.invariants import verify_audit
+from tests.faults.invariants import verify_audit, verify_storage
 from tests.faults.redis_faults import REDIS_FAULTS
-from tests.faults.report import BUILD, commit
+from tests.faults.report import BUILD, COLUMNS, commit
 from tests.faults.scene import Fault, run_fault
 from tests.faults.site import QUICK, Pace, Site, large_site
 from tests.faults.storage_faults import STORAGE_FAULTS
@@ -88,16 +89,17 @@ def _run_lane(faults: Sequence[Fault], count: int, seed: int, pace: Pace, show: 
     with open_site(faults[0].site, pace) as site:
         rows = [_run_one(fault, site, count=count, seed=seed, show=show) for fault in faults]
         if pace is QUICK:  # once for all: it takes seconds
-            _note_audit(rows, verify_audit(site))
+            note_commands(rows, site)
         return rows
 
 
-def _note_audit(rows: Sequence[dict[str, Any]], audit: str) -> None:
+def note_commands(rows: Sequence[dict[str, Any]], site: Site) -> None:
+    """What the portal's own commands say of its audit chain and its storage."""
+    said = {"audit": verify_audit(site), "storage": verify_storage(site)}
     for row in rows:
-        row["audit"] = audit
-        if audit.startswith("broken"):
-            row["broken"].append("audit")
-            row["verdict"] = "BROKEN: " + ", ".join(row["broken"])
+        row.update(said)
+        row["broken"] += [f"{name}: {words}" for name, words in said.items() if words.startswith("broken")]
+        row["verdict"] = "BROKEN: " + ", ".join(row["broken"]) if row["broken"] else "holds"
 
 
 def keep_logs(site: Site, key: str) -> None:
@@ -108,11 +110,23 @@ def keep_logs(site: Site, key: str) -> None:
         shutil.copy(path, kept)
 
 
+def broken_row(fault: Fault, error: Exception) -> dict[str, Any]:
+    """The row of a fault that the harness itself did not bring to an end."""
+    broken = [f"the harness failed: {type(error).__name__}"]
+    empty = dict.fromkeys([name for name, _ in COLUMNS] + ["upload_p99", "seconds"])
+    text = {"fault": fault.key, "title": fault.title, "uploads": 0, "seconds": 0.0, "words": [str(error)]}
+    return empty | text | {"broken": broken, "verdict": "BROKEN: " + broken[0]}
+
+
 def _run_one(fault: Fault, site: Site, *, count: int, seed: int, show: Callable[[str], None]) -> dict[str, Any]:
-    row = run_fault(fault, site, count=count, seed=seed)
+    try:
+        row = run_fault(fault, site, count=count, seed=seed)
+    except Exception as error:  # noqa: BLE001 - the others still have something to say
+        row = broken_row(fault, error)
+        traceback.print_exc()
     if site.pace is not QUICK:
-        _note_audit([row], verify_audit(site))
-    if fault.key == "F0":
+        note_commands([row], site)
+    if fault.key == "F0" and row["upload_p99"]:
         redis_faults.remember_normal(site, row["upload_p99"])
     if row["broken"]:
         keep_logs(site, fault.key)

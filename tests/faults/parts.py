@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,18 @@ RESTART_SECONDS = 1.0  # systemd's RestartSec
 STOP_SECONDS = 20.0
 # As docs/reliability.md asks for: by default PostgreSQL writes the statement and the row of an error into its log.
 QUIET = "-c log_min_error_statement=panic -c log_error_verbosity=terse -c max_wal_size=64MB"
+
+EVERY: "weakref.WeakSet[Part]" = weakref.WeakSet()
+
+
+def end_all() -> None:
+    """For a harness that is told to end in the middle of things."""
+    for part in list(EVERY):
+        children = part.family()
+        part.forsake()
+        for child in children:
+            with contextlib.suppress(psutil.Error):
+                child.kill()
 
 
 class Part:
@@ -42,6 +55,7 @@ class Part:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self.starts = 0
+        EVERY.add(self)
         if supervised:
             threading.Thread(target=self._supervise, name=f"supervise {name}", daemon=True).start()
 
@@ -93,6 +107,11 @@ class Part:
     def close(self) -> None:
         self._closed.set()
         self.stop()
+
+    def forsake(self) -> None:
+        """Killed and not started again; waits for nothing."""
+        self._closed.set()
+        self.kill()
 
     def _spawn(self) -> None:
         with self.log.open("ab") as output:

@@ -25,12 +25,13 @@ COLUMNS = (
     ("orphans", "orphans"),
     ("canaries", "canaries"),
     ("audit", "audit chain"),
+    ("storage", "verify_storage"),
     ("recovery_p50", "recovery p50, s"),
     ("recovery_p99", "recovery p99, s"),
     ("bound", "bound, s"),
     ("verdict", "verdict"),
 )
-TEXT = {"title", "audit", "verdict"}
+TEXT = {"title", "audit", "storage", "verdict"}
 
 
 def commit() -> str:

@@ -5,6 +5,7 @@ import random
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from tests.servers import wait_until
 
 WATCH_SECONDS = 0.2
 MOST_STRIKES = 20
+BATCH = 32  # films of a worker's batch
 PATIENCE = 240.0  # for which a client tries one upload again
 
 
@@ -123,7 +125,7 @@ class Watcher:
 def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, Any]:
     """One row of the table, as facts."""
     run = f"{fault.key}-{seed}-{random.getrandbits(32):08x}"
-    before = unnamed_objects(site)
+    before, starts = unnamed_objects(site), site.worker_starts
     login = site.portal.logins["doctor"]
     client = Client(
         site.portal.url, login["api_token"], run, lambda number: fault.make(run, number), count, site.pace.rate, PATIENCE
@@ -153,15 +155,17 @@ def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, A
             reader.stop()
     _wait_displays(site, run)
     client.send_again(0.1)
-    explained = before + cut_off(client) + sum(site.hits(name) for name in ("web.film_saved", "web.committed", "worker.popped"))
-    explained += scene.facts.get("cut_off", 0)
-    verdict = judge(site, client, reader if fault.reads_pages else None, run=run, leftovers=explained)
+    leftovers = before + explained(scene, site.worker_starts - starts)
+    verdict = judge(site, client, reader if fault.reads_pages else None, run=run, leftovers=leftovers)
     return describe(scene, verdict, watcher, reader, bound=bound, seconds=time.monotonic() - begun)
 
 
-def cut_off(client: Client) -> int:
-    """Requests that got no 2xx: each may have left bytes whose row was never written."""
-    return sum(number for status, number in client.answers.items() if status >= 500) + sum(client.errors.values())
+def explained(scene: Scene, deaths: int) -> Counter[str]:
+    """What may lie in storage without a row: a film for each request that got no 2xx, a batch's heatmaps for each worker that
+    ended, a probe for each process that did. `cut_off` is what a fault's script knows besides."""
+    client, more = scene.client, scene.facts.pop("cut_off", 0)
+    refused = sum(number for status, number in client.answers.items() if status >= 500) + sum(client.errors.values())
+    return Counter(cases=refused + more, heatmaps=BATCH * deaths + more, probes=refused + deaths + more, displays=more)
 
 
 def _drain(client: Client, watcher: Watcher, *, until: float) -> None:
@@ -219,6 +223,7 @@ def describe(
         "uploads": len(client.accepted),
         **counts,
         "audit": "",
+        "storage": "",
         "given_up": client.given_up,
         "recovery_p50": round(statistics.median(times), 2) if times else None,
         "recovery_p99": percentile(times, 0.99),

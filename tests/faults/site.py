@@ -90,12 +90,17 @@ class Site:
     redis_proxy: Proxy | None = None
     postgres: Postgres | None = None
     s3: FaultyS3 | None = None
+    starts_before: int = 0  # of workers that are no longer here
     points: Path = Path()
     logs: Path = Path()
 
     @property
     def large(self) -> bool:
         return self.kind == "large"
+
+    @property
+    def worker_starts(self) -> int:
+        return self.starts_before + sum(worker.starts for worker in self.workers)
 
     def parts(self) -> list[Part]:
         servers = [part for part in (self.redis, self.postgres, self.s3) if part is not None]
@@ -145,7 +150,9 @@ class Site:
             self.set_s3_faults()
         failpoints.disarm(self.points)
         while len(self.workers) > 1:
-            self.workers.pop().close()
+            gone = self.workers.pop()
+            gone.close()
+            self.starts_before += gone.starts
         while len(self.reconcilers) > 1:
             self.reconcilers.pop().close()
         for part in (*self.workers, *self.reconcilers, self.web):

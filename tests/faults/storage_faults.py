@@ -11,6 +11,7 @@ def puts_fail(scene: Scene) -> None:
         scene.site.set_s3_faults(put=plan, seed=scene.chance.random())
         scene.wait_uploads()
         scene.site.set_s3_faults()
+    scene.facts["cut_off"] = scene.count  # stored, and the reply lost
 
 
 def puts_hang(scene: Scene) -> None:
@@ -19,6 +20,7 @@ def puts_hang(scene: Scene) -> None:
         scene.site.set_s3_faults(put={"hang": 0.02}, seed=scene.chance.random())
         scene.wait_uploads()
         scene.site.set_s3_faults()
+    scene.facts["cut_off"] = scene.count  # given up, and stored all the same
 
 
 def away(scene: Scene) -> None:

@@ -76,7 +76,6 @@ def kill_around_store(scene: Scene) -> None:
 
     scene.every(5.0, strike)
     scene.facts |= {place: scene.site.hits(place) for place in places}
-    scene.facts["cut_off"] = 32 * scene.site.hits(places[0])  # a batch's heatmaps, stored before their rows
 
 
 def stop_and_continue(scene: Scene) -> None:
