@@ -64,6 +64,7 @@ def review(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     found = _fetch(request, pk)
     form = ReviewForm(request.POST, prediction=found.result)
     if not form.is_valid() or not _record(request, found, form):
+        _note_view(request, found, through="review")
         return _review_answer(request, found, form, status=422)
     if not is_htmx(request):
         messages.success(request, "The review is signed." if form.cleaned_data["sign"] else "The draft is saved.")
@@ -91,6 +92,7 @@ def override(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     found = _fetch(request, pk)
     form = OverrideForm(request.POST)
     if not form.is_valid():
+        _note_view(request, found, through="override")
         return render(request, "diagnostics/case.html", Screen(found, request.user, override_form=form).context(), status=422)
     assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
     try:

@@ -187,3 +187,14 @@ def test_nothing_of_a_patient_but_the_key_is_in_the_log(client: Client, doctor: 
     assert "Canary" not in everything
     assert "MRN-1" not in everything
     assert audit.verify().problem == ""
+
+
+@pytest.mark.parametrize("name", ["review", "override"])
+def test_a_form_that_comes_back_with_a_complaint_shows_the_case_and_is_a_view(
+    client: Client, radiologist: User, case: Case, name: str
+) -> None:
+    client.force_login(radiologist)
+    answer = client.post(reverse(f"diagnostics:{name}", args=[case.pk]), {})
+    assert answer.status_code == 422
+    assert b"Canary, Cara" in answer.content
+    assert trail() == ["case_viewed by radiologist"]
