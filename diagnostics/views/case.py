@@ -52,7 +52,7 @@ def status(request: HttpRequest, pk: UUID) -> HttpResponse:
     screen = Screen(found, request.user, shown=request.GET)
     if not screen.has_news:
         return HttpResponse(status=204)
-    if screen.review_is_news:  # the result itself; a picture that was drawn meanwhile is no further view
+    if screen.tells_result:  # a picture that was drawn meanwhile is no further view
         _note_view(request, found, through="result")
     return render(request, "diagnostics/_status.html", screen.context())
 

@@ -198,3 +198,22 @@ def test_a_form_that_comes_back_with_a_complaint_shows_the_case_and_is_a_view(
     assert answer.status_code == 422
     assert b"Canary, Cara" in answer.content
     assert trail() == ["case_viewed by radiologist"]
+
+
+@pytest.mark.parametrize("claimed", ["done", "done-", "done-0.5"])
+def test_a_result_is_a_view_whatever_the_page_says_that_it_shows(
+    client: Client, doctor: User, case: Case, claimed: str
+) -> None:
+    Case.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    client.force_login(doctor)
+    answer = client.get(reverse("diagnostics:status", args=[case.pk]), {"result": claimed})
+    assert b"Canary, Cara" in answer.content
+    assert trail() == ["case_viewed by doctor"]
+
+
+def test_the_progress_of_a_film_that_waits_tells_nothing_of_the_patient(client: Client, doctor: User, patient: Patient) -> None:
+    client.force_login(doctor)
+    waiting = make_case(doctor, patient=patient, file_name="Canary.jpg", clinical_note="Canary coughs")
+    answer = client.get(reverse("diagnostics:status", args=[waiting.pk]))
+    assert answer.status_code == 200
+    assert b"Canary" not in answer.content
