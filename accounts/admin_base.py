@@ -129,7 +129,7 @@ class HospitalScopedAdmin(ScopedChoicesMixin, RoleAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Both the list and the autocomplete of a foreign key come through here. What was searched for is not kept."""
-        if self.audit_read and request.method == "GET":
+        if self.audit_read:  # whatever the method: a POST that names no action gets the list, too
             actor = request.user if isinstance(request.user, User) else None
             details = {"in": "admin", "list": str(self.opts.model_name), "searched": bool(search_term)}
             audit.record(AuditAction.LIST_VIEWED, actor=actor, details=details)

@@ -170,6 +170,13 @@ def test_what_is_read_in_admin(client: Client, admin_user: User, case: Case, pat
     assert trail() == [f"{expected.get(page, 'list_viewed')} by admin"]
 
 
+def test_a_list_in_admin_that_is_asked_for_by_post(client: Client, admin_user: User, patient: Patient) -> None:
+    client.force_login(admin_user)
+    answer = client.post(reverse("admin:diagnostics_patient_changelist"), {})
+    assert b"Canary, Cara" in answer.content
+    assert trail() == ["list_viewed by admin"]
+
+
 def test_a_patients_data_changed_in_admin(client: Client, admin_user: User, patient: Patient) -> None:
     client.force_login(admin_user)
     url = reverse("admin:diagnostics_patient_change", args=[patient.pk])
@@ -217,3 +224,14 @@ def test_the_progress_of_a_film_that_waits_tells_nothing_of_the_patient(client: 
     answer = client.get(reverse("diagnostics:status", args=[waiting.pk]))
     assert answer.status_code == 200
     assert b"Canary" not in answer.content
+
+
+@pytest.mark.parametrize("shape", ["row", "badge"])
+def test_rows_that_change_on_an_open_page_are_a_list_that_is_viewed(
+    client: Client, doctor: User, case: Case, shape: str
+) -> None:
+    client.force_login(doctor)
+    address = reverse("diagnostics:live")
+    assert client.get(address, {"as": shape, "w": f"{case.pk}~queued"}).status_code == 200
+    assert client.get(address, {"as": shape, "w": f"{case.pk}~done"}).status_code == 204
+    assert trail() == ["list_viewed by doctor"]
