@@ -121,7 +121,7 @@ class UserAdmin(HospitalScopedAdmin):
     def send_invitation_again(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in self._manageable(request, queryset):
             try:
-                renew_invitation(user=user)
+                renew_invitation(user=user, by=cast(User, request.user))
             except InvitationError as error:
                 self.message_user(request, f"{user.email}: {error}", messages.WARNING)
             else:
