@@ -164,3 +164,18 @@ def test_an_invitation_that_is_sent_again_names_who_saw_the_link(client: Client,
 def test_the_demos_log_ins(tmp_path: Path) -> None:
     seed_logins(tmp_path / "logins.json")
     assert trail().count("password_set by nobody") == trail().count("access_changed by nobody") == len(DEMO_USERS)
+
+
+@pytest.mark.parametrize("changed", [{"is_active": ""}, {"role": "radiologist"}])
+def test_an_access_that_is_changed_locks_the_end_of_the_log_last(
+    client: Client, admin_user: User, doctor: User, changed: dict[str, str]
+) -> None:
+    """Else who revokes one of the user's tokens at that moment holds the token and waits for the log, and neither goes on."""
+    create_api_token(user=doctor)
+    client.force_login(admin_user)
+    with CaptureQueriesContext(connection) as queries:
+        change(client, doctor, **changed)
+    written = [query["sql"] for query in queries if query["sql"].startswith(("UPDATE", "INSERT", "DELETE"))]
+    first = next(number for number, sql in enumerate(written) if "accounts_audithead" in sql)
+    after = [sql for sql in written[first:] if sql.startswith("UPDATE") and "accounts_audithead" not in sql]
+    assert not [sql for sql in after if "accounts_user" in sql or "accounts_apitoken" in sql]
