@@ -99,15 +99,16 @@ class UserAdmin(HospitalScopedAdmin):
             obj.set_unusable_password()
         super().save_model(request, obj, form, change)
         this_user, by = User.objects.filter(pk=obj.pk), cast(User, request.user)
-        access = ACCESS_FIELDS if not change else [name for name in ACCESS_FIELDS if name in form.changed_data]
-        if access:
-            record_about(obj, Action.ACCESS_CHANGED, by=by, **{name: _told(obj, name) for name in access})
         if not change:
             transaction.on_commit(lambda: self._invite(request, obj))
         elif "is_active" in form.changed_data and not obj.is_active:
             deactivate_users(users=this_user, by=by)
         elif {"role", "hospital", "is_superuser", "email"} & set(form.changed_data):
             end_sessions(users=this_user, by=by)
+        # Last: the entry locks the log's end, and whoever revokes one of the user's tokens waits for that with the token locked.
+        access = ACCESS_FIELDS if not change else [name for name in ACCESS_FIELDS if name in form.changed_data]
+        if access:
+            record_about(obj, Action.ACCESS_CHANGED, by=by, **{name: _told(obj, name) for name in access})
 
     @admin.display(description="Accepted", boolean=True)
     def has_accepted(self, user: User) -> bool:
@@ -121,7 +122,7 @@ class UserAdmin(HospitalScopedAdmin):
     def send_invitation_again(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in self._manageable(request, queryset):
             try:
-                renew_invitation(user=user)
+                renew_invitation(user=user, by=cast(User, request.user))
             except InvitationError as error:
                 self.message_user(request, f"{user.email}: {error}", messages.WARNING)
             else:

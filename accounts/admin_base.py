@@ -11,6 +11,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import ForeignKey, ManyToManyField, Model, Q, QuerySet
 from django.forms import ModelChoiceField, ModelMultipleChoiceField
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from accounts import audit
 from accounts.models import AuditAction, User
@@ -127,13 +128,24 @@ class HospitalScopedAdmin(ScopedChoicesMixin, RoleAdmin):
             self._audit(request, obj, self.audit_read)
         return response
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """A POST that names no action gets the list, too."""
+        response = super().changelist_view(request, extra_context)
+        if request.method != "GET" and isinstance(response, TemplateResponse):
+            self._audit_list(request, searched=bool(request.GET))
+        return response
+
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Both the list and the autocomplete of a foreign key come through here. What was searched for is not kept."""
-        if self.audit_read and request.method == "GET":
-            actor = request.user if isinstance(request.user, User) else None
-            details = {"in": "admin", "list": str(self.opts.model_name), "searched": bool(search_term)}
-            audit.record(AuditAction.LIST_VIEWED, actor=actor, details=details)
+        if request.method == "GET":
+            self._audit_list(request, searched=bool(search_term))
         return super().get_search_results(request, queryset, search_term)
+
+    def _audit_list(self, request: HttpRequest, *, searched: bool) -> None:
+        if self.audit_read:
+            actor = request.user if isinstance(request.user, User) else None
+            details = {"in": "admin", "list": str(self.opts.model_name), "searched": searched}
+            audit.record(AuditAction.LIST_VIEWED, actor=actor, details=details)
 
     def _hospital_of(self, obj: Model) -> UUID | None:
         """The hospital's key, along `hospital_lookup`."""

@@ -7,13 +7,16 @@ from django.conf import settings
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX, make_password
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.mail import send_mail
+from django.db import transaction
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
+from accounts.audit import Action
 from accounts.models import User
+from accounts.users import record_about
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +38,18 @@ class InvitationTokenGenerator(PasswordResetTokenGenerator):
 invitation_tokens = InvitationTokenGenerator()
 
 
-def renew_invitation(*, user: User) -> None:
-    """Make earlier links of this user worthless. Raises InvitationError once a password is set or access is closed."""
+@transaction.atomic
+def renew_invitation(*, user: User, by: User | None = None) -> None:
+    """Make earlier links of this user worthless. Raises InvitationError once a password is set or access is closed.
+
+    Audited: whoever sends an invitation again sees a link by which the user's password can be set.
+    """
     password = make_password(None)
     waiting = User.objects.filter(pk=user.pk, is_active=True, password__startswith=UNUSABLE_PASSWORD_PREFIX)
     if not waiting.update(password=password):
         raise InvitationError("Only active users who have not yet set a password can be invited.")
     user.password = password
+    record_about(user, Action.ACCESS_CHANGED, by=by, invited_again=True)
 
 
 def invitation_url(*, user: User, request: HttpRequest) -> str:

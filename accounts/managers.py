@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
 from django.contrib.auth.models import BaseUserManager
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -25,9 +25,14 @@ class UserManager(BaseUserManager["User"]):
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """For `createsuperuser`: of the named hospital, else of the first one (made when there is none)."""
+        from accounts import users  # which needs the models, which need this
+
         hospitals = apps.get_model("accounts", "Hospital").objects
-        hospital = fields.pop("hospital", None) or hospitals.first() or hospitals.create(name="Main hospital")
-        return self.create_user(email, password, hospital=hospital, role="admin", is_superuser=True, **fields)
+        with transaction.atomic(using=self._db):
+            hospital = fields.pop("hospital", None) or hospitals.first() or hospitals.create(name="Main hospital")
+            user = self.create_user(email, password, hospital=hospital, role="admin", is_superuser=True, **fields)
+            users.record_about(user, users.Action.ACCESS_CHANGED, by=None, role="admin", is_superuser=True)
+        return user
 
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(email=(username or "").lower())

@@ -21,6 +21,9 @@ from accounts.models import User
 from accounts.users import record_about
 
 View = Callable[..., HttpResponseBase]
+# They ask for a factor and change none. In one transaction the tries of a guesser who sends several at once would not see each
+# other in the rate limit, and a wrong code would keep the log's end locked while the page is rendered.
+ASKING = frozenset({"mfa_authenticate", "mfa_reauthenticate", "mfa_login_webauthn", "mfa_reauthenticate_webauthn"})
 
 
 def listen() -> None:
@@ -32,7 +35,7 @@ def watch(patterns: Iterable[URLPattern | URLResolver]) -> None:
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             watch(pattern.url_patterns)
-        else:
+        elif pattern.name not in ASKING:
             pattern.callback = _watched(pattern.callback)
 
 

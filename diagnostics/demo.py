@@ -10,6 +10,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import audit
+from accounts.audit import Action
 from accounts.models import Hospital, Role, User
 from accounts.permissions import needs_second_factor
 from accounts.second_factor import enrol_app
@@ -103,6 +105,8 @@ def _seed_user(demo: DemoUser) -> dict[str, str]:
     user.full_name, user.role, user.hospital, user.is_active = demo.full_name, demo.role, hospital, True
     user.set_password(password)
     user.save()
+    for action in (Action.ACCESS_CHANGED, Action.PASSWORD_SET):
+        audit.record(action, actor=None, object_type="user", object_id=user.pk, hospital=hospital)
     _, token = create_api_token(user=user, days=TOKEN_DAYS)
     login = {"email": demo.email, "password": password, "api_token": token}
     return login | {"totp_secret": enrol_app(user=user)} if needs_second_factor(user) else login

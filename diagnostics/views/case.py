@@ -52,7 +52,7 @@ def status(request: HttpRequest, pk: UUID) -> HttpResponse:
     screen = Screen(found, request.user, shown=request.GET)
     if not screen.has_news:
         return HttpResponse(status=204)
-    if screen.review_is_news:  # the result itself; a picture that was drawn meanwhile is no further view
+    if screen.tells_result:  # a picture that was drawn meanwhile is no further view
         _note_view(request, found, through="result")
     return render(request, "diagnostics/_status.html", screen.context())
 
@@ -64,6 +64,7 @@ def review(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     found = _fetch(request, pk)
     form = ReviewForm(request.POST, prediction=found.result)
     if not form.is_valid() or not _record(request, found, form):
+        _note_view(request, found, through="review")
         return _review_answer(request, found, form, status=422)
     if not is_htmx(request):
         messages.success(request, "The review is signed." if form.cleaned_data["sign"] else "The draft is saved.")
@@ -91,6 +92,7 @@ def override(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     found = _fetch(request, pk)
     form = OverrideForm(request.POST)
     if not form.is_valid():
+        _note_view(request, found, through="override")
         return render(request, "diagnostics/case.html", Screen(found, request.user, override_form=form).context(), status=422)
     assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
     try:

@@ -6,10 +6,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from accounts.models import User
 from accounts.permissions import requires, sees_cases
 from accounts.sessions import passive
 from diagnostics.models import Case
 from diagnostics.services.status import Progress, describe_progress
+from diagnostics.services.trail import record_list
 
 MOST_WAITING = 60  # more than one page or one upload shows
 STOP_POLLING = 286  # htmx's own status for it
@@ -29,6 +31,8 @@ def live(request: HttpRequest) -> HttpResponse:
     changed = [case for case in cases if case.state != shown[case.pk]]
     if not changed:
         return HttpResponse(status=204)
+    assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
+    record_list(actor=request.user, shown=len(changed), searched=False)
     return render(request, TEMPLATES.get(request.GET.get("as", ""), TEMPLATES["badge"]), {"cases": changed})
 
 

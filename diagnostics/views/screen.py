@@ -94,6 +94,14 @@ class Screen:
         return self.shown.get("film") != self.film_stamp
 
     @property
+    def tells_result(self) -> bool:
+        """Whether the answer holds the result and whose it is. Of a film that waits it tells the progress alone.
+
+        What the page says that it shows has no part in this: anybody can say so of a result never seen.
+        """
+        return self.case.is_final and self.result_is_news
+
+    @property
     def review_is_news(self) -> bool:
         """The review form comes once, with the result: a later answer must not wipe out a note being typed."""
         return self.case.is_final and not self.shown.get("result", "").startswith(self.case.state)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterable, Iterator
 from io import StringIO
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -9,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from fhir.resources.R4B.auditevent import AuditEvent as FhirAuditEvent
@@ -16,7 +18,7 @@ from fhir.resources.R4B.bundle import Bundle
 
 from accounts import audit
 from accounts.audit import Action, Outcome
-from accounts.audit_export import as_csv, as_fhir, as_resource, in_order
+from accounts.audit_export import FORMATS, as_csv, as_fhir, as_resource, in_order
 from accounts.models import AuditAction, AuditEvent, User
 from tests.trail import trail
 
@@ -110,6 +112,23 @@ def test_a_file_is_written_whole_or_not_at_all(log: User, tmp_path: Path) -> Non
     with pytest.raises(CommandError, match="could not be written"):
         export(out=Path("/dev/null/x"))
     assert trail().count("exported by nobody") == 1, "an export that failed is no entry"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("out", [None, "log.csv"])
+def test_nobody_waits_for_the_log_while_it_is_written_out(
+    log: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str | None
+) -> None:
+    held: list[bool] = []
+
+    def write(events: Iterable[AuditEvent]) -> Iterator[str]:
+        held.append(connection.in_atomic_block)
+        yield from as_csv(events)
+
+    monkeypatch.setitem(FORMATS, "csv", (write, "text/csv", "log.csv"))
+    export(out=tmp_path / out if out else None)
+    assert held == [False]
+    assert trail()[-1] == "exported by nobody"
 
 
 def test_an_admin_lists_and_exports_the_log_of_the_own_hospital(

@@ -1,8 +1,10 @@
 """Log-ins, log-outs, passwords, second factors, roles and tokens leave entries; a change that fails leaves none."""
 
+from pathlib import Path
 from unittest import mock
 
 import pytest
+from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -11,9 +13,10 @@ from django.urls import reverse
 from accounts import audit
 from accounts.models import AuditEvent, User
 from accounts.tokens import create_api_token, revoke_api_token
+from diagnostics.demo import DEMO_USERS, seed_logins
 from tests.accounts.helpers import NEW_PASSWORD, activate_totp, confirmed, is_logged_in, log_in, totp_code
 from tests.accounts.test_admin_users import act, change
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, UserFactory
 from tests.trail import trail
 
 pytestmark = pytest.mark.django_db
@@ -133,3 +136,46 @@ def test_the_chain_holds_over_all_of_these(client: Client, as_admin: Client, doc
     change(as_admin, doctor, role="radiologist")
     assert audit.verify().problem == ""
     assert audit.verify().entries >= 4
+
+
+def test_a_superuser_who_is_made_on_the_server() -> None:
+    call_command("createsuperuser", email="root@riverside.example", full_name="Root", interactive=False)
+    event = AuditEvent.objects.get()
+    assert (event.action, event.object_id) == ("access_changed", str(User.objects.get().pk))
+    assert event.details == {"role": "admin", "is_superuser": True}
+
+
+def test_a_password_that_is_set_on_the_server(doctor: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getpass", lambda prompt: NEW_PASSWORD)
+    call_command("changepassword", doctor.email)
+    assert trail() == ["password_set by nobody"]
+    doctor.refresh_from_db()
+    assert doctor.check_password(NEW_PASSWORD)
+
+
+def test_an_invitation_that_is_sent_again_names_who_saw_the_link(client: Client, admin_user: User, doctor: User) -> None:
+    invited = UserFactory(hospital=doctor.hospital, password=None)
+    client.force_login(admin_user)
+    act(client, "send_invitation_again", invited)
+    event = AuditEvent.objects.get(object_id=invited.pk)
+    assert (event.action, event.actor, event.details) == ("access_changed", admin_user, {"invited_again": True})
+
+
+def test_the_demos_log_ins(tmp_path: Path) -> None:
+    seed_logins(tmp_path / "logins.json")
+    assert trail().count("password_set by nobody") == trail().count("access_changed by nobody") == len(DEMO_USERS)
+
+
+@pytest.mark.parametrize("changed", [{"is_active": ""}, {"role": "radiologist"}])
+def test_an_access_that_is_changed_locks_the_end_of_the_log_last(
+    client: Client, admin_user: User, doctor: User, changed: dict[str, str]
+) -> None:
+    """Else who revokes one of the user's tokens at that moment holds the token and waits for the log, and neither goes on."""
+    create_api_token(user=doctor)
+    client.force_login(admin_user)
+    with CaptureQueriesContext(connection) as queries:
+        change(client, doctor, **changed)
+    written = [query["sql"] for query in queries if query["sql"].startswith(("UPDATE", "INSERT", "DELETE"))]
+    first = next(number for number, sql in enumerate(written) if "accounts_audithead" in sql)
+    after = [sql for sql in written[first:] if sql.startswith("UPDATE") and "accounts_audithead" not in sql]
+    assert not [sql for sql in after if "accounts_user" in sql or "accounts_apitoken" in sql]

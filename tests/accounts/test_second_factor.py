@@ -1,8 +1,10 @@
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.signals import authentication_failed
 from django.core.cache import cache
 from django.core.mail import EmailMessage
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -132,3 +134,17 @@ def test_an_admin_can_remove_the_factors_of_a_user_who_lost_the_phone(client: Cl
     assert not is_logged_in(client)
     log_in(client, doctor.email)
     assert is_logged_in(client)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_wrong_code_counts_at_once_for_those_who_guess_beside_it(client: Client, doctor: User, secret: str) -> None:
+    held: list[bool] = []
+
+    def note(**_: object) -> None:
+        held.append(connection.in_atomic_block)
+
+    authentication_failed.connect(note)
+    log_in(client, doctor.email)
+    enter(client, "000000")
+    authentication_failed.disconnect(note)
+    assert held == [False], "in one transaction the rate limit would be kept when the page is rendered, not before"

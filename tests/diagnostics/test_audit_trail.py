@@ -170,6 +170,13 @@ def test_what_is_read_in_admin(client: Client, admin_user: User, case: Case, pat
     assert trail() == [f"{expected.get(page, 'list_viewed')} by admin"]
 
 
+def test_a_list_in_admin_that_is_asked_for_by_post(client: Client, admin_user: User, patient: Patient) -> None:
+    client.force_login(admin_user)
+    answer = client.post(reverse("admin:diagnostics_patient_changelist"), {})
+    assert b"Canary, Cara" in answer.content
+    assert trail() == ["list_viewed by admin"]
+
+
 def test_a_patients_data_changed_in_admin(client: Client, admin_user: User, patient: Patient) -> None:
     client.force_login(admin_user)
     url = reverse("admin:diagnostics_patient_change", args=[patient.pk])
@@ -187,3 +194,44 @@ def test_nothing_of_a_patient_but_the_key_is_in_the_log(client: Client, doctor: 
     assert "Canary" not in everything
     assert "MRN-1" not in everything
     assert audit.verify().problem == ""
+
+
+@pytest.mark.parametrize("name", ["review", "override"])
+def test_a_form_that_comes_back_with_a_complaint_shows_the_case_and_is_a_view(
+    client: Client, radiologist: User, case: Case, name: str
+) -> None:
+    client.force_login(radiologist)
+    answer = client.post(reverse(f"diagnostics:{name}", args=[case.pk]), {})
+    assert answer.status_code == 422
+    assert b"Canary, Cara" in answer.content
+    assert trail() == ["case_viewed by radiologist"]
+
+
+@pytest.mark.parametrize("claimed", ["done", "done-", "done-0.5"])
+def test_a_result_is_a_view_whatever_the_page_says_that_it_shows(
+    client: Client, doctor: User, case: Case, claimed: str
+) -> None:
+    Case.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    client.force_login(doctor)
+    answer = client.get(reverse("diagnostics:status", args=[case.pk]), {"result": claimed})
+    assert b"Canary, Cara" in answer.content
+    assert trail() == ["case_viewed by doctor"]
+
+
+def test_the_progress_of_a_film_that_waits_tells_nothing_of_the_patient(client: Client, doctor: User, patient: Patient) -> None:
+    client.force_login(doctor)
+    waiting = make_case(doctor, patient=patient, file_name="Canary.jpg", clinical_note="Canary coughs")
+    answer = client.get(reverse("diagnostics:status", args=[waiting.pk]))
+    assert answer.status_code == 200
+    assert b"Canary" not in answer.content
+
+
+@pytest.mark.parametrize("shape", ["row", "badge"])
+def test_rows_that_change_on_an_open_page_are_a_list_that_is_viewed(
+    client: Client, doctor: User, case: Case, shape: str
+) -> None:
+    client.force_login(doctor)
+    address = reverse("diagnostics:live")
+    assert client.get(address, {"as": shape, "w": f"{case.pk}~queued"}).status_code == 200
+    assert client.get(address, {"as": shape, "w": f"{case.pk}~done"}).status_code == 204
+    assert trail() == ["list_viewed by doctor"]

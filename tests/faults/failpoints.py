@@ -53,5 +53,11 @@ def disarm(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def forget(folder: Path) -> None:
+    """The marks of an earlier fault: each is to be judged by its own."""
+    for path in folder.glob(f"{HIT}.*"):
+        path.unlink(missing_ok=True)
+
+
 def hits(folder: Path, name: str) -> int:
     return sum(1 for _ in folder.glob(f"{HIT}.{name}.*"))

@@ -10,7 +10,6 @@ from tests.faults.client import Accepted, Client, Reader
 from tests.faults.marks import probability_of
 from tests.faults.records import FINAL, Row
 from tests.faults.site import Site
-from tests.portal import ROOT
 
 TOLERANCE = 1e-6
 

@@ -1,4 +1,6 @@
-"""`python -m tests.faults.s3_server PORT`: moto's S3 behind a layer that fails on request. PUT /_faults takes a plan as JSON:
+"""`python -m tests.faults.s3_server PORT`: moto's S3 behind a layer that fails on request.
+
+PUT /_faults takes a plan as JSON and answers how often each fault of the plan before was met:
 
 {"put": {"error": 0.3, "hang": 0.1}, "get": {"missing": 0.2}}: shares of the requests by method that meet each fault.
 """
@@ -9,6 +11,7 @@ import socket
 import struct
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,6 +32,7 @@ class FaultyS3:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._plan: dict[str, dict[str, float]] = {}
         self._random = random.Random()
+        self._met: Counter[str] = Counter()
 
     def __call__(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/_faults":
@@ -46,15 +50,18 @@ class FaultyS3:
         }
         fault = self._choose(environ)
         environ["faults.name"] = fault
+        if fault:
+            self._met[fault] += 1
         answer: Iterable[bytes] = act.get(fault, self._moto)(environ, start_response)
         return answer
 
     def _take_plan(self, environ: dict[str, Any], start_response: Start) -> list[bytes]:
         plan = json.loads(self._read_body(environ))
         self._random = random.Random(plan.pop("seed", None))
-        self._plan = plan
-        start_response("204 No Content", [])
-        return []
+        self._plan, met = plan, self._met
+        self._met = Counter()
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(met).encode()]
 
     def _choose(self, environ: dict[str, Any]) -> str:
         shares = self._plan.get(environ["REQUEST_METHOD"].lower(), {})

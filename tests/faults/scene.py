@@ -48,6 +48,7 @@ class Scene:
     client: Client
     spans: list[tuple[float, float]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    aimed_at: set[str] = field(default_factory=set)
 
     @property
     def pace(self) -> Pace:
@@ -126,6 +127,7 @@ def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, A
     """One row of the table, as facts."""
     run = f"{fault.key}-{seed}-{random.getrandbits(32):08x}"
     before, starts = unnamed_objects(site), site.worker_starts
+    site.forget_hits()
     login = site.portal.logins["doctor"]
     client = Client(
         site.portal.url, login["api_token"], run, lambda number: fault.make(run, number), count, site.pace.rate, PATIENCE
@@ -185,6 +187,11 @@ def _wait_displays(site: Site, run: str, *, seconds: float = 30.0) -> None:
             time.sleep(0.1)
 
 
+def never_staged(scene: Scene) -> list[str]:
+    """Places where a process was to fall and none did: what holds without its fault holds nothing."""
+    return [f"nothing fell at {place}" for place in sorted(scene.aimed_at) if not scene.site.hits(place)]
+
+
 def recoveries(scene: Scene, watcher: Watcher) -> list[float]:
     """For each case that was accepted and not final when a fault ended: seconds from the first such end to its final state."""
     found = []
@@ -216,6 +223,7 @@ def describe(
     if not client.accepted:
         broken.append("nothing was uploaded")
     broken += scene.facts.pop("broken", [])
+    broken += never_staged(scene)
     return {
         "fault": fault.key,
         "title": fault.title,

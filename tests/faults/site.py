@@ -158,10 +158,13 @@ class Site:
         for part in (*self.workers, *self.reconcilers, self.web):
             part.start()
 
-    def set_s3_faults(self, **plan: object) -> None:
+    def set_s3_faults(self, **plan: object) -> dict[str, int]:
+        """How often each fault of the plan before was met."""
         assert self.s3 is not None
         answer = requests.put(f"http://127.0.0.1:{self.s3.port}/_faults", data=json.dumps(plan), timeout=30)
         answer.raise_for_status()
+        met: dict[str, int] = answer.json()
+        return met
 
     def redis_client(self) -> RedisClient:
         """Past the proxy."""
@@ -171,6 +174,9 @@ class Site:
 
     def arm(self, name: str, *, action: str = "kill") -> None:
         failpoints.arm(self.points, name, action=action)
+
+    def forget_hits(self) -> None:
+        failpoints.forget(self.points)
 
     def hits(self, name: str) -> int:
         return failpoints.hits(self.points, name)

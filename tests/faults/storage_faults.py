@@ -10,16 +10,16 @@ def puts_fail(scene: Scene) -> None:
     with scene.trouble():
         scene.site.set_s3_faults(put=plan, seed=scene.chance.random())
         scene.wait_uploads()
-        scene.site.set_s3_faults()
+        note_met(scene, scene.site.set_s3_faults())
     scene.facts["cut_off"] = scene.count  # stored, and the reply lost
 
 
 def puts_hang(scene: Scene) -> None:
     """One in fifty hangs for longer than the portal waits."""
     with scene.trouble():
-        scene.site.set_s3_faults(put={"hang": 0.02}, seed=scene.chance.random())
+        scene.site.set_s3_faults(put={"hang": max(0.02, 2 / scene.count)}, seed=scene.chance.random())
         scene.wait_uploads()
-        scene.site.set_s3_faults()
+        note_met(scene, scene.site.set_s3_faults())
     scene.facts["cut_off"] = scene.count  # given up, and stored all the same
 
 
@@ -30,7 +30,7 @@ def away(scene: Scene) -> None:
         scene.site.set_s3_faults(put={"error": 1.0}, get={"error": 1.0}, head={"error": 1.0}, probes=True)
         scene.client.release()
         scene.pause(30.0)
-        scene.site.set_s3_faults()
+        note_met(scene, scene.site.set_s3_faults())
     scene.wait_uploads()
 
 
@@ -41,7 +41,14 @@ def gets_fail(scene: Scene) -> None:
         scene.site.set_s3_faults(get=plan, head={"missing": 0.05}, seed=scene.chance.random())
         scene.wait_uploads()
         scene.pause(5.0)
-        scene.site.set_s3_faults()
+        note_met(scene, scene.site.set_s3_faults())
+
+
+def note_met(scene: Scene, met: dict[str, int]) -> None:
+    """How often S3 failed; a fault that no request met was none."""
+    scene.facts["met"] = met
+    if not met:
+        scene.facts["broken"] = ["no request met the fault"]
 
 
 def bound(pace: Pace) -> float:
@@ -51,7 +58,7 @@ def bound(pace: Pace) -> float:
 
 STORAGE_FAULTS = (
     Fault("F10a", "30 % of S3's writes fail: 500, 503, reset, slow, reply lost", puts_fail, bound, may_fail=True),
-    Fault("F10b", "2 % of S3's writes hang for 20 s", puts_hang, bound),
+    Fault("F10b", "2 % of S3's writes (more where films are few) hang for 20 s", puts_hang, bound),
     Fault("F10c", "S3 fails altogether for 30 s", away, bound),
     Fault("F11", "35 % of S3's reads fail: 500, 404, cut short, half an object, reset", gets_fail, bound, may_fail=True),
 )

@@ -183,6 +183,7 @@ def hang_bound(pace: Pace) -> float:
 
 def wait_until_hit(scene: Scene, place: str, *, seconds: float = 15.0) -> bool:
     """Until a process came to the armed place; where none did, the place is safe again."""
+    scene.aimed_at.add(place)
     end = time.monotonic() + seconds
     while (scene.site.points / place).exists():
         if time.monotonic() > end:

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import is_naive, make_aware
@@ -33,16 +32,18 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         events, out = self._select(options), options["out"]
+        if out is None:
+            for line in self._lines(events, options):
+                self.stdout.write(line, ending="")
+        else:
+            _write_file(out, self._lines(events, options))
+
+    def _lines(self, events: QuerySet[AuditEvent], options: dict[str, Any]) -> Iterator[str]:
+        """The entry is committed before the first line: one that held its lock until the last would stop every other."""
         write, _, _ = FORMATS[options["format"]]
-        with transaction.atomic():
-            details = {"as": f"audit log, {options['format']}", "entries": events.count()}
-            last = audit.record(Action.EXPORTED, actor=None, patient=_read_uuid(options["patient"]), details=details)
-            lines = write(in_order(events.filter(sequence__lt=last.sequence)))
-            if out is None:
-                for line in lines:
-                    self.stdout.write(line, ending="")
-            else:
-                _write_file(out, lines)
+        details = {"as": f"audit log, {options['format']}", "entries": events.count()}
+        last = audit.record(Action.EXPORTED, actor=None, patient=_read_uuid(options["patient"]), details=details)
+        yield from write(in_order(events.filter(sequence__lt=last.sequence)))
 
     def _select(self, options: dict[str, Any]) -> QuerySet[AuditEvent]:
         events = AuditEvent.objects.all()
