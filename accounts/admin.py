@@ -105,7 +105,7 @@ class UserAdmin(HospitalScopedAdmin):
             deactivate_users(users=this_user, by=by)
         elif {"role", "hospital", "is_superuser", "email"} & set(form.changed_data):
             end_sessions(users=this_user, by=by)
-        # Last: the entry locks the log's end, for which whoever revokes one of the user's tokens waits, holding the token.
+        # Last: it locks the log's end, and whoever revokes one of the user's tokens waits for that with the token locked.
         access = ACCESS_FIELDS if not change else [name for name in ACCESS_FIELDS if name in form.changed_data]
         if access:
             record_about(obj, Action.ACCESS_CHANGED, by=by, **{name: _told(obj, name) for name in access})

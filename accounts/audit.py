@@ -130,6 +130,11 @@ def chain_head() -> Head:
     return Head(row.sequence, row.digest) if row else Head(0, "")
 
 
+def holds(head: Head) -> bool:
+    """Whether this log is the one, or goes on from the one, that ended so."""
+    return AuditEvent.objects.filter(sequence=head.sequence, digest=head.digest).exists()
+
+
 def export_head(*, every: timedelta) -> Head | None:
     """The head, for the caller to keep elsewhere, or None where it was handed out within that time or nothing was added.
 

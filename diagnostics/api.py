@@ -56,21 +56,22 @@ class Token(HttpBearer):
                 raise HttpError(429, TOO_MANY_GUESSES)
             return None
         if lacks_second_factor(found.user):
+            _note_denied(found, missing="second factor")
             raise HttpError(403, MISSING[1])
         if not found.allows(self.scope):
-            _note_denied(found, self.scope)
+            _note_denied(found, scope=self.scope.value)
             raise HttpError(403, f"This token lacks the scope {self.scope}.")
         return found.user
 
 
-def _note_denied(token: ApiToken, scope: Scope) -> None:
+def _note_denied(token: ApiToken, **details: str) -> None:
     audit.record(
         audit.Action.ACCESS_DENIED,
         actor=token.user,
         object_type="api_token",
         object_id=token.pk,
         outcome=audit.Outcome.DENIED,
-        details={"scope": scope.value},
+        details=details,
     )
 
 

@@ -22,7 +22,6 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import transaction
 
 from accounts.audit import Action
 from accounts.models import Hospital
@@ -122,10 +121,10 @@ def export_reviews(
     try:
         report = _write_films(reviews, draft, decoders, advance)
         _write_tables(report, draft)
-        with transaction.atomic():
-            for case in report.cases:
-                record_case(Action.EXPORTED, case=case, actor=None, details={"as": "training set"})
-            draft.rename(out)
+        # Each is committed by itself, before the folder has its name: in one transaction thousands would stop every view.
+        for case in report.cases:
+            record_case(Action.EXPORTED, case=case, actor=None, details={"as": "training set"})
+        draft.rename(out)
         _flush(out.parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)

@@ -42,6 +42,7 @@ def test_a_refused_scope_is_told_in_a_code_and_recorded(client: Client, doctor: 
 def test_a_staff_users_token_opens_nothing_without_a_second_factor(client: Client, db: None) -> None:
     _, token = create_api_token(user=UserFactory.create(role=Role.ADMIN, second_factor=False))
     assert read(client, token) == 403
+    assert AuditEvent.objects.get(action="access_denied").details == {"missing": "second factor"}
     _, token = create_api_token(user=UserFactory.create(role=Role.ADMIN))
     assert read(client, token) == 404
 

@@ -7,9 +7,11 @@ import zlib
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection
 from pytest_django import Settings
 
 from accounts.models import User
@@ -82,6 +84,23 @@ def test_nothing_written_names_the_patient_the_doctor_or_the_case(doctor: User, 
     text = " ".join(f"{path} {path.read_bytes().decode('latin-1')}" for path in (tmp_path / "out").rglob("*") if path.is_file())
     for secret in ("Alder", "MRN-77", "ACC-9", "Fever", str(case.pk), str(case.patient_id), doctor.email, "Riverside"):
         assert secret not in text, secret
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_export_holds_up_nobody_who_is_audited_meanwhile(doctor: User, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        reviewed(doctor, film(seed))
+    held: list[bool] = []
+    with mock.patch.object(training_set, "record_case", side_effect=lambda *_, **__: held.append(connection.in_atomic_block)):
+        export(tmp_path / "out")
+    assert held == [False, False]
+
+
+def test_nothing_is_exported_without_its_entry(doctor: User, tmp_path: Path) -> None:
+    reviewed(doctor, film(1))
+    with mock.patch.object(training_set, "record_case", side_effect=DatabaseError), pytest.raises(DatabaseError):
+        export(tmp_path / "out")
+    assert not list(tmp_path.glob("*out*"))
 
 
 def test_only_the_latest_signed_clear_finding_counts(doctor: User, tmp_path: Path) -> None:

@@ -19,12 +19,14 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
+from accounts import audit
 from accounts.models import User
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case, Prediction
 from diagnostics.services import verification
 from diagnostics.services.purging import purge_expired_images
+from diagnostics.services.reconciliation import keep_audit_head
 from diagnostics.storage import StoredObject
 from tests.diagnostics.cases import make_case, make_prediction, upload
 from tests.servers import S3_BUCKET, s3_server
@@ -240,3 +242,15 @@ def test_neither_rows_nor_objects_are_held_in_memory() -> None:
     finally:
         tracemalloc.stop()
     assert pairs == count / 2
+
+
+def test_no_orphan_is_deleted_where_an_older_database_was_restored(doctor: User) -> None:
+    audit.record(audit.Action.LOGIN, actor=doctor)
+    keep_audit_head()
+    verify("--delete-orphans")
+    end = audit.chain_head()
+    later = {"sequence": end.sequence + 40, "digest": "f" * 64}  # kept by the portal before the restore
+    storage.save_derived(storage.audit_head_key(end.sequence + 40), json.dumps(later).encode())
+    with pytest.raises(CommandError, match=f"does not hold entry {end.sequence + 40}"):
+        verify("--delete-orphans")
+    assert verify()["exit"] == 0, "to look is no harm"

@@ -1,6 +1,7 @@
 """What is answered before a view is asked: bodies too large, disks too full."""
 
 import errno
+from tempfile import NamedTemporaryFile
 from typing import Any
 from unittest import mock
 
@@ -65,3 +66,25 @@ def test_a_page_that_is_posted_too_much_is_413(client: Client, doctor: User, set
 @pytest.mark.parametrize("length", ["", "-1"])
 def test_a_malformed_length_is_no_fault_of_ours(client: Client, length: str) -> None:
     assert client.generic("GET", "/healthz", b"", CONTENT_LENGTH=length).status_code == 200
+
+
+@pytest.mark.usefixtures("spooled")
+def test_nothing_of_a_films_name_is_in_that_of_its_file_on_the_disk(
+    client: Client, doctor: User, film_jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    made = NamedTemporaryFile
+
+    def note(**options: Any) -> Any:
+        names.append(options.get("suffix", ""))
+        return made(**options)
+
+    monkeypatch.setattr("django.core.files.temp.NamedTemporaryFile", note)
+    client.force_login(doctor)
+    name = "film.Canary Cara " + "x" * 230
+    answer = client.post(
+        "/cases/upload/", {"file": SimpleUploadedFile(name, film_jpeg)}, headers={"Accept": "application/json"}
+    )
+    assert answer.status_code == 201, "and what stands behind the dot may be longer than the disk's names"
+    assert names == [".upload"]
+    assert Case.objects.get().file_name == name

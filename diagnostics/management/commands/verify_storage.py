@@ -4,9 +4,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from diagnostics.exceptions import StorageUnavailableError
+from accounts import audit
+from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 from diagnostics.management.progress import progress_bar
+from diagnostics.services.kept_heads import kept_in_storage
 from diagnostics.services.verification import Finding, Kind, count_rows, delete_orphan, verify_storage
+from diagnostics.storage import audit_head_key
 
 MOST_LISTED = 1000  # findings in the JSON; the counts are of all
 WORDS = {
@@ -31,14 +34,16 @@ class Command(BaseCommand):
         parser.add_argument(
             "--delete-orphans",
             action="store_true",
-            help="remove objects that no row names and that are older than an hour. Not after restoring an older database: "
-            "its rows are missing, and the films with them would be lost",
+            help="remove objects that no row names and that are older than an hour. Refused where the audit log is older than "
+            "one of its ends beside the films: a restored database lacks rows, and the films with them would be lost",
         )
         parser.add_argument("--json", action="store_true", help="print the findings and their counts as JSON")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         self.counts, self.deleted = Counter[Kind](), 0
         self.listed: list[dict[str, str]] = []
+        if options["delete_orphans"]:
+            _refuse_older_database()
         try:
             checked = self._verify(options)
         except StorageUnavailableError as error:
@@ -75,4 +80,18 @@ class Command(BaseCommand):
         removed = f", {self.deleted} removed" if self.deleted else ""
         self.stdout.write(
             f"{checked} object(s) named by rows; {found}{removed}. {'Something is wrong.' if wrong else 'All is well.'}"
+        )
+
+
+def _refuse_older_database() -> None:
+    """What is kept beside the films must be in the database: else an older one was restored, and its orphans are films."""
+    try:
+        unknown = next((head for head in kept_in_storage() if not audit.holds(head)), None)
+    except (StorageUnavailableError, StoredFilmDamagedError, ValueError) as error:
+        raise CommandError(f"Nothing was deleted: the kept ends of the audit log cannot be read ({error}).") from error
+    if unknown:
+        raise CommandError(
+            f"Nothing was deleted: this database does not hold entry {unknown.sequence} of the audit log as it was kept beside "
+            "the films. It is older than they are, and what no row names may be films of the hours between. Bring rows or "
+            f"films to the same time; then move {audit_head_key(unknown.sequence)} and later ones elsewhere."
         )
