@@ -199,13 +199,15 @@ def return_case(*, case: Case) -> None:
     held(case).update(state=Case.State.QUEUED, lease_until=None, worker="", attempt=F("attempt") - 1)
 
 
-def set_display(*, case: Case, display: str, pixel_sha256: str = "") -> None:
-    """The picture for the browser is there, or never will be. Now the pixels are known too, and with them earlier copies."""
+def set_display(*, case: Case, display: str, pixel_sha256: str = "") -> bool:
+    """The picture for the browser is there, or never will be. Now the pixels are known too, and with them earlier copies.
+
+    False where nobody waits for it any more.
+    """
     case.pixel_sha256 = pixel_sha256
     earlier = Case.objects.same_film(case).order_by("created_at").first()
-    Case.objects.filter(pk=case.pk, display=Case.Display.PENDING).update(
-        display=display, pixel_sha256=pixel_sha256, duplicate_of=earlier
-    )
+    pending = Case.objects.filter(pk=case.pk, display=Case.Display.PENDING)
+    return bool(pending.update(display=display, pixel_sha256=pixel_sha256, duplicate_of=earlier))
 
 
 def give_up_expired_leases() -> tuple[int, int]:

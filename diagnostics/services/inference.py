@@ -152,8 +152,15 @@ def draw_displays(*, limit: int, predictor: "Predictor", executor: Executor, ope
     drawn = list(zip(cases, executor.map(lambda case: _draw_display(case, predictor), cases), strict=True))
     settled = [(case, result) for case, result in drawn if result is not None]
     for case, (display, pixel_sha256) in settled:
-        analysis.set_display(case=case, display=display, pixel_sha256=pixel_sha256)
+        if not analysis.set_display(case=case, display=display, pixel_sha256=pixel_sha256):
+            _forget_display(case)
     return len(settled)
+
+
+def _forget_display(case: Case) -> None:
+    """A film that was removed while its picture was drawn leaves none behind; another worker's picture of a film stays."""
+    if Case.objects.filter(pk=case.pk, purged_at__isnull=False).exists():
+        storage.delete_quietly(storage.display_key(case.pk))
 
 
 def _draw_display(case: Case, predictor: "Predictor") -> tuple[str, str] | None:

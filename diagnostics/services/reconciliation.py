@@ -13,6 +13,7 @@ from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case
 from diagnostics.services.analysis import give_up_expired_leases
 from diagnostics.services.heartbeat import forget_old_workers
+from diagnostics.services.unsaved import forget_unsaved_reviews
 
 RING_LIMIT = 100  # cases rung for in one pass
 HEAD_EVERY = timedelta(minutes=10)
@@ -36,6 +37,7 @@ def reconcile() -> Reconciliation:
     overdue = Case.objects.overdue(seconds=settings.REQUEUE_AFTER_SECONDS)
     rung = sum(queue.ring(pk) for pk in overdue.values_list("pk", flat=True)[:RING_LIMIT])
     forget_old_workers()
+    forget_unsaved_reviews()
     keep_audit_head()
     oldest = Case.objects.queued().values_list("queued_at", flat=True).first()
     return Reconciliation(requeued, failed, rung, oldest)

@@ -184,6 +184,9 @@ def test_a_patients_data_changed_in_admin(client: Client, admin_user: User, pati
     event = AuditEvent.objects.get()
     assert (event.action, event.patient) == ("admin_changed", patient.pk)
     assert event.details == {"in": "admin", "fields": ["Name", "Sex"]}
+    client.get(reverse("admin:diagnostics_patient_changelist"))  # where the change is confirmed by name
+    assert str(patient.pk)[:8] in (page := client.get(reverse("admin:index")).content.decode())
+    assert "Canary" not in page, "the list of recent actions is no audited view"
 
 
 def test_nothing_of_a_patient_but_the_key_is_in_the_log(client: Client, doctor: User, case: Case) -> None:

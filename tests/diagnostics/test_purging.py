@@ -1,6 +1,8 @@
 """Films go when their time is over; what was said of them stays."""
 
+import hashlib
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -20,9 +22,11 @@ from diagnostics.exceptions import StorageUnavailableError, TransitionError
 from diagnostics.models import Case, Prediction
 from diagnostics.services import purging
 from diagnostics.services.administration import requeue_case
+from diagnostics.services.inference import draw_displays
 from diagnostics.services.overrides import override_refusal
 from diagnostics.services.purging import purge_expired_images
 from diagnostics.services.reanalysis import reanalyse_case
+from mlmodel import api
 from tests.diagnostics.cases import make_case, make_prediction
 
 DAYS = 30
@@ -229,3 +233,34 @@ def test_the_admin_shows_when_and_finds_the_others(client: Client, admin_user: U
     client.force_login(admin_user)
     assert "Film removed at" in client.get(f"/admin/diagnostics/case/{case.pk}/change/").content.decode()
     assert "0 cases" in client.get("/admin/diagnostics/case/?purged_at__isempty=1").content.decode()
+
+
+class SlowPredictor:
+    """Draws a picture while the film's retention time ends."""
+
+    def render_display(self, _film: bytes) -> api.DisplayPicture:
+        purge_expired_images(days=DAYS)
+        return api.DisplayPicture(b"picture", "0" * 64)
+
+
+class OneByOne:
+    """An executor without threads: a test's rows are seen by its own alone."""
+
+    def map(self, work: Callable[[Case], Any], cases: list[Case]) -> list[Any]:
+        return [work(case) for case in cases]
+
+
+def test_a_picture_that_is_drawn_while_its_film_is_removed_goes_with_it(doctor: User) -> None:
+    content = b"film"
+    case = make_case(
+        doctor,
+        state="done",
+        display="pending",
+        created_at=timezone.now() - timedelta(days=DAYS + 1),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    storage.save_derived(case.original_key, content)
+    draw_displays(limit=1, predictor=SlowPredictor(), executor=OneByOne())  # type: ignore[arg-type]
+    case.refresh_from_db()
+    assert case.purged_at is not None
+    assert stored() == set()

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from diagnostics.models import Case, UnsavedReview
+from diagnostics.services.reconciliation import reconcile
 from tests.diagnostics.cases import make_case, make_prediction
 
 TYPED = {"finding": "UNCERTAIN", "verdict": "disagree", "note": "Thymus, perhaps. Ask the"}
@@ -89,6 +90,8 @@ def test_after_a_week_it_is_gone(client: Client, doctor: User, case: Case) -> No
     keep(client, case)
     UnsavedReview.objects.update(saved_at=timezone.now() - timedelta(days=8))
     assert TYPED["note"] not in page(client, case)
+    reconcile()
+    assert not UnsavedReview.objects.exists(), "also where its author does not come back"
 
 
 def test_strangers_keep_nothing_here(client: Client, stranger: User, case: Case) -> None:
