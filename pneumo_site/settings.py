@@ -89,6 +89,8 @@ try:
     EMAIL_USE_TLS, EMAIL_TIMEOUT = env.bool("EMAIL_USE_TLS", True), 10
     DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "portal@localhost")
     METRICS_TOKEN = read_secret("METRICS_TOKEN")
+    METRICS_ADDRESS = env.str("METRICS_ADDRESS", "127.0.0.1")  # where worker and reconcile answer; 0: they do not
+    WORKER_METRICS_PORT, RECONCILE_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0), env.int("RECONCILE_METRICS_PORT", 0)
     LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
     LOG_FORMAT = env.str("LOG_FORMAT", "line" if EMBEDDED else "json")
     if LOG_FORMAT not in {"line", "json"}:
