@@ -70,6 +70,10 @@ try:
     SHADOW_SHARE = env.float("SHADOW_SHARE", 1.0)  # of the films, 0 to 1
     if not 0 <= SHADOW_SHARE <= 1:
         raise ImproperlyConfigured(f"SHADOW_SHARE is a share from 0 to 1. Received: {SHADOW_SHARE}")
+    STOP_RULE_PSI, STOP_RULE_AGREEMENT = env.float("STOP_RULE_PSI", 0.0), env.float("STOP_RULE_AGREEMENT", 0.0)  # 0: no rule
+    if STOP_RULE_PSI < 0 or not 0 <= STOP_RULE_AGREEMENT <= 1:
+        received = f"{STOP_RULE_PSI} and {STOP_RULE_AGREEMENT}"
+        raise ImproperlyConfigured(f"STOP_RULE_PSI is 0 or more, STOP_RULE_AGREEMENT a share from 0 to 1. Received: {received}")
     IMAGENET_WEIGHTS: Path | None = env.path("IMAGENET_WEIGHTS", None)
 
     # Sessions and mail

@@ -14,7 +14,7 @@ from diagnostics.monitoring import figures
 from diagnostics.monitoring.trail import AuditTally
 from mlmodel.api import ModelError
 
-OFTEN, SELDOM = 5.0, 30.0  # seconds
+OFTEN, SELDOM = 5.0, 30.0  # seconds; the first is less than the time between two scrapes, or a counter could seem to go back
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,6 @@ class PortalCollector(Collector):
             _Part("queue", figures.describe_queue, OFTEN),
             _Part("cases", figures.describe_cases, SELDOM),
             _Part("model", figures.describe_model, SELDOM),
-            _Part("agreement", figures.describe_agreement, SELDOM),
             _Part("audit", AuditTally().describe, OFTEN),
         ]
 

@@ -4,7 +4,6 @@ Each function is a handful of bounded queries. Of several web machines each tell
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from django.db.models import Count
 from django.utils import timezone
@@ -12,13 +11,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from diagnostics.models import Case, Prediction, Review, Worker
-from diagnostics.monitoring.drift import MIN_FILMS, count_by_bin, stability_index
-from diagnostics.monitoring.reference import reference_counts
+from diagnostics.monitoring.standing import Standing, take_standing
 from diagnostics.services.heartbeat import SILENT_SECONDS
-from mlmodel import api
-
-SCORES_WITHIN, SCORES_MOST = timedelta(days=30), 1000
-SIGNED_WITHIN, SIGNED_MOST = timedelta(days=90), 2000
 
 
 def describe_queue() -> Iterator[Metric]:
@@ -47,43 +41,40 @@ def describe_cases() -> Iterator[Metric]:
 
 
 def describe_model() -> Iterator[Metric]:
-    """The version in service, and how far its latest scores lie from those of its validation."""
-    version = api.active_version()
-    info = GaugeMetricFamily("portal_model_info", "1 for the version in service.", labels=["version"])
-    info.add_metric([version], 1)
-    yield info
-    recent = Prediction.objects.filter(is_shadow=False, model_version=version, created_at__gte=timezone.now() - SCORES_WITHIN)
-    scores = list(recent.order_by("-created_at").values_list("probability", flat=True)[:SCORES_MOST])
-    films = GaugeMetricFamily("portal_score_psi_films", "Latest films that the PSI is of.", labels=["version"])
-    films.add_metric([version], len(scores))
-    yield films
-    reference = reference_counts(version)
-    if len(scores) >= MIN_FILMS and any(reference):
-        psi = GaugeMetricFamily("portal_score_psi", "Population stability index against validation.", labels=["version"])
-        psi.add_metric([version], stability_index(reference, count_by_bin(scores)))
-        yield psi
+    """The version in service and how it stands.
 
-
-def describe_agreement() -> Iterator[Metric]:
-    """Of each case that was signed lately: what the version in service said, and what the clinician did.
-
-    Agreement, sensitivity and predictive value are quotients of these: recording rules form them.
+    Agreement, sensitivity and predictive value are quotients of what is counted here: recording rules form them.
     """
-    version = api.active_version()
-    signed = Review.objects.latest_signed().filter(
-        signed_at__gte=timezone.now() - SIGNED_WITHIN, prediction__model_version=version, prediction__is_shadow=False
-    )
-    rows = list(signed.order_by("-signed_at").values_list("verdict", "prediction__label", "finding")[:SIGNED_MOST])
+    standing = take_standing()
+    yield _one("portal_model_info", "1 for the version in service.", standing.version, 1)
+    yield _one("portal_score_psi_films", "Latest films that the PSI is of.", standing.version, len(standing.scores))
+    if (psi := standing.psi) is not None:
+        yield _one("portal_score_psi", "Population stability index against validation.", standing.version, psi)
+    yield from _describe_signed(standing)
+    broken = GaugeMetricFamily("portal_stop_rule_broken", "Stop rules that are set, 1 where broken.", labels=["rule"])
+    for rule, is_broken in standing.broken_rules.items():
+        broken.add_metric([rule], is_broken)
+    yield broken
+
+
+def _describe_signed(standing: Standing) -> Iterator[Metric]:
     verdicts = GaugeMetricFamily(
         "portal_signed_verdicts", "Latest signed verdicts on the version's results.", labels=["version", "verdict"]
     )
     for verdict in Review.Verdict.values:
-        verdicts.add_metric([version, verdict], sum(row[0] == verdict for row in rows))
+        verdicts.add_metric([standing.version, verdict], sum(row[0] == verdict for row in standing.signed))
     yield verdicts
     cases = GaugeMetricFamily(
         "portal_signed_cases", "The same cases by label and finding.", labels=["version", "label", "finding"]
     )
     for label in Prediction.Label.values:
         for finding in Review.Finding.values:
-            cases.add_metric([version, label, finding], sum(row[1:] == (label, finding) for row in rows))
+            count = sum(row[1:] == (label, finding) for row in standing.signed)
+            cases.add_metric([standing.version, label, finding], count)
     yield cases
+
+
+def _one(name: str, meaning: str, version: str, value: float) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, meaning, labels=["version"])
+    family.add_metric([version], value)
+    return family

@@ -42,6 +42,10 @@ LEASES_EXPIRED = Counter("portal_leases_expired", "Claims of workers that were g
 STORAGE_ERRORS = Counter("portal_storage_errors", "Times that the storage of films did not answer.", ["operation"])
 RECONCILED = Gauge("portal_reconciled_timestamp_seconds", "When the last pass of reconcile ended.", multiprocess_mode="max")
 
+OPERATIONS = ("saving", "reading", "looking for", "listing", "aborting", "removing")
+for _operation in OPERATIONS:  # told as 0 from the start: what appears with its first event has no rise to alert on
+    STORAGE_ERRORS.labels(_operation)
+
 
 def observe_finding(*, version: str, label: str, probability: float, stages: dict[str, float]) -> None:
     """One new result; `stages` are milliseconds by name."""

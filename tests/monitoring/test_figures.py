@@ -8,11 +8,12 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
 from accounts import audit
 from accounts.models import AuditAction, User
 from diagnostics.models import Case, Patient, Review
-from diagnostics.monitoring import collector, figures
+from diagnostics.monitoring import collector, figures, standing
 from diagnostics.monitoring.drift import count_by_bin, stability_index
 from diagnostics.services import heartbeat
 from diagnostics.services.reviews import record_review
@@ -68,7 +69,7 @@ def test_workers_whose_heart_beats_are_told_by_version(db: None) -> None:
 def test_scores_are_compared_with_those_of_the_shipped_versions_evaluation(
     doctor: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "MIN_FILMS", 4)
+    monkeypatch.setattr(standing, "MIN_FILMS", 4)
     scores = [0.05, 0.15, 0.6, 0.95]
     for score in scores[:3]:
         read_case(doctor, probability=score)
@@ -106,6 +107,37 @@ def test_signed_cases_are_counted_by_what_the_model_said_and_the_clinician_found
         for verdict in ("agree", "disagree")
     ]
     assert verdicts == [1, 2]
+
+
+def test_a_stop_rule_is_broken_by_enough_signed_verdicts_and_only_where_it_is_set(
+    doctor: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "MIN_SIGNED", 4)
+    settings.STOP_RULE_AGREEMENT = 0.8
+
+    def broken() -> float | None:
+        return fresh_figures().get_sample_value("portal_stop_rule_broken", {"rule": "agreement"})
+
+    for verdict in ("agree", "agree", "disagree"):
+        sign(read_case(doctor, probability=0.9), doctor, "PNEUMONIA", verdict)
+    assert broken() == 0  # two of three are fewer than four in five, and three are too few to say so
+    sign(read_case(doctor, probability=0.9), doctor, "PNEUMONIA", "agree")
+    assert broken() == 1
+    settings.STOP_RULE_AGREEMENT = 0.7
+    assert broken() == 0
+    settings.STOP_RULE_AGREEMENT = 0
+    assert broken() is None
+
+
+def test_scores_far_from_the_validations_break_the_rule_of_drift(
+    doctor: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "MIN_FILMS", 3)
+    for _ in range(3):
+        read_case(doctor, probability=0.55)  # where the shipped version's own scores are rare
+    for bound, broken in ((0, None), (100, 0), (0.5, 1)):
+        settings.STOP_RULE_PSI = bound
+        assert fresh_figures().get_sample_value("portal_stop_rule_broken", {"rule": "drift"}) == broken
 
 
 def test_audit_entries_are_counted_once_and_only_the_new_ones_are_read(doctor: User) -> None:

@@ -47,6 +47,8 @@ def start(var_dir: Path, code: str = "", **variables: str) -> "subprocess.Comple
         ({"STORAGE_BACKEND": "s3"}, "S3_BUCKET"),
         ({"STORAGE_BACKEND": "ftp"}, "STORAGE_BACKEND"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
+        ({"STOP_RULE_AGREEMENT": "80"}, "STOP_RULE_AGREEMENT"),
+        ({"WORKER_METRICS_PORT": "on"}, "WORKER_METRICS_PORT"),
         ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL"),
         ({"REDIS_URL": "http://x"}, "REDIS_URL"),
         ({"SECRET_KEY_FILE": "/nonexistent"}, "SECRET_KEY_FILE"),
