@@ -9,6 +9,7 @@ import logging
 from django.conf import settings
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from diagnostics.codes import FAILURES as CODES
 from diagnostics.monitoring.drift import EDGES
 
 MINUTE, HOUR = 60, 3600
@@ -45,6 +46,10 @@ RECONCILED = Gauge("portal_reconciled_timestamp_seconds", "When the last pass of
 OPERATIONS = ("saving", "reading", "looking for", "listing", "aborting", "removing")
 for _operation in OPERATIONS:  # told as 0 from the start: what appears with its first event has no rise to alert on
     STORAGE_ERRORS.labels(_operation)
+for _code in CODES:
+    FAILURES.labels(_code)
+for _outcome in ("requeued", "failed"):
+    LEASES_EXPIRED.labels(_outcome)
 
 
 def observe_finding(*, version: str, label: str, probability: float, stages: dict[str, float]) -> None:
