@@ -1,6 +1,8 @@
 """Figures from the rows: right, bounded, read once in a while, and nothing about anybody."""
 
+import time
 from datetime import timedelta
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -13,8 +15,9 @@ from pytest_django import Settings
 from accounts import audit
 from accounts.models import AuditAction, User
 from diagnostics.models import Case, Patient, Review
-from diagnostics.monitoring import collector, figures, standing
+from diagnostics.monitoring import collector, standing
 from diagnostics.monitoring.drift import count_by_bin, stability_index
+from diagnostics.monitoring.trail import AuditTally
 from diagnostics.services import heartbeat
 from diagnostics.services.reviews import record_review
 from mlmodel import api
@@ -26,7 +29,7 @@ def active() -> str:
     return api.active_version()
 
 
-def read_case(uploader: User, *, probability: float, **columns: object) -> Case:
+def read_case(uploader: User, *, probability: float, **columns: Any) -> Case:
     case = make_case(uploader, state="done")
     make_prediction(case, probability=probability, model_version=active(), **columns)
     return case
@@ -99,9 +102,13 @@ def test_signed_cases_are_counted_by_what_the_model_said_and_the_clinician_found
     def cases(label: str, finding: str) -> float | None:
         return registry.get_sample_value("portal_signed_cases", {"version": version, "label": label, "finding": finding})
 
-    told = (cases("PNEUMONIA", "PNEUMONIA"), cases("NORMAL", "PNEUMONIA"), cases("PNEUMONIA", "NO_PNEUMONIA"))
-    assert told == (1, 1, 1)
-    assert cases("NORMAL", "NO_PNEUMONIA") == 0
+    pairs = {
+        ("PNEUMONIA", "PNEUMONIA"): 1,
+        ("NORMAL", "PNEUMONIA"): 1,
+        ("PNEUMONIA", "NO_PNEUMONIA"): 1,
+        ("NORMAL", "NO_PNEUMONIA"): 0,
+    }
+    assert {pair: cases(*pair) for pair in pairs} == pairs
     verdicts = [
         registry.get_sample_value("portal_signed_verdicts", {"version": version, "verdict": verdict})
         for verdict in ("agree", "disagree")
@@ -115,18 +122,18 @@ def test_a_stop_rule_is_broken_by_enough_signed_verdicts_and_only_where_it_is_se
     monkeypatch.setattr(standing, "MIN_SIGNED", 4)
     settings.STOP_RULE_AGREEMENT = 0.8
 
-    def broken() -> float | None:
+    def told() -> float | None:
         return fresh_figures().get_sample_value("portal_stop_rule_broken", {"rule": "agreement"})
 
     for verdict in ("agree", "agree", "disagree"):
         sign(read_case(doctor, probability=0.9), doctor, "PNEUMONIA", verdict)
-    assert broken() == 0  # two of three are fewer than four in five, and three are too few to say so
+    assert told() == 0  # two of three are fewer than four in five, and three are too few to say so
     sign(read_case(doctor, probability=0.9), doctor, "PNEUMONIA", "agree")
-    assert broken() == 1
+    assert told() == 1
     settings.STOP_RULE_AGREEMENT = 0.7
-    assert broken() == 0
+    assert told() == 0
     settings.STOP_RULE_AGREEMENT = 0
-    assert broken() is None
+    assert told() is None
 
 
 def test_scores_far_from_the_validations_break_the_rule_of_drift(
@@ -143,7 +150,7 @@ def test_scores_far_from_the_validations_break_the_rule_of_drift(
 def test_audit_entries_are_counted_once_and_only_the_new_ones_are_read(doctor: User) -> None:
     audit.record(AuditAction.LOGIN_FAILED, actor=None, outcome=audit.Outcome.FAILED)
     audit.record(AuditAction.CASE_VIEWED, actor=doctor)
-    tally = collector.AuditTally()
+    tally = AuditTally()
     list(tally.describe())
     audit.record(AuditAction.CASE_VIEWED, actor=doctor)
     with CaptureQueriesContext(
@@ -170,14 +177,14 @@ def test_figures_are_read_again_after_their_time(doctor: User, monkeypatch: pyte
     assert registry.get_sample_value("portal_oldest_waiting_seconds") == 0
     make_case(doctor, queued_at=timezone.now() - timedelta(minutes=5))
     assert registry.get_sample_value("portal_oldest_waiting_seconds") == 0
-    later = collector.time.monotonic() + collector.OFTEN
-    monkeypatch.setattr(collector.time, "monotonic", lambda: later)
+    later = time.monotonic() + collector.OFTEN
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     assert (registry.get_sample_value("portal_oldest_waiting_seconds") or 0) > 290
 
 
 def test_rows_that_cannot_be_read_leave_a_page_that_says_so(db: None) -> None:
     registry = fresh_figures()
-    with mock.patch.object(figures.Case.objects, "queued", side_effect=OperationalError("no")):
+    with mock.patch.object(Case.objects, "queued", side_effect=OperationalError("no")):
         told = {part: registry.get_sample_value("portal_figures_readable", {"part": part}) for part in ("queue", "cases")}
     assert told == {"queue": 0, "cases": 1}
     assert registry.get_sample_value("portal_oldest_waiting_seconds") is None

@@ -105,7 +105,7 @@ def test_the_first_view_is_observed_and_no_other(
 
 def test_a_forward_pass_says_how_many_films_it_took() -> None:
     before = counted("portal_batch_films_sum")
-    films = [(mock.Mock(), decoded(UNREADABLE, frozenset()))] * 3
+    films: list[Any] = [(mock.Mock(), decoded(UNREADABLE, frozenset()))] * 3
     predictor = mock.Mock(infer=mock.Mock(return_value=[api.refusal("LATERAL_VIEW")] * 3), engine="x")
     inference.infer_batch(batch=inference.Batch([], films=films), predictor=predictor)
     inference.infer_batch(batch=inference.Batch([]), predictor=predictor)  # nothing was read: no pass
