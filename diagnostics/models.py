@@ -133,6 +133,7 @@ class Case(models.Model):
             models.Index(name="case_same_pixels", fields=["pixel_sha256"]),
             models.Index(name="case_study", fields=["hospital", "study_instance_uid"]),
             models.Index(name="case_same_instance", fields=["sop_instance_uid"]),
+            models.Index(name="case_by_state", fields=["state"]),
         ]
         constraints = [
             models.CheckConstraint(
@@ -303,6 +304,7 @@ class Review(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        indexes = [models.Index(name="review_by_signature", fields=["-signed_at"], condition=Q(signed_at__isnull=False))]
         constraints = [
             models.CheckConstraint(name="review_verdict_is_known", condition=Q(verdict__in=["agree", "disagree", ""])),
             models.CheckConstraint(

@@ -16,6 +16,7 @@ from rq import Queue
 from rq.exceptions import DuplicateJobError
 
 from diagnostics.jobs import ANALYSE_CASE
+from diagnostics.monitoring.instruments import WAKEUPS_LOST
 
 QUEUE_NAME = "analysis"
 BREAKER_SECONDS = 5.0
@@ -65,6 +66,7 @@ def wake_worker(case_id: UUID) -> None:
 def ring(case_id: UUID) -> bool:
     """Enqueue one job that holds the case id alone; false where Redis could not be told."""
     if _breaker.is_open:
+        WAKEUPS_LOST.inc()
         return False
     try:
         # One call for a case at a time, or an outage of the workers would fill Redis with repeated ones.
@@ -75,6 +77,7 @@ def ring(case_id: UUID) -> bool:
         return True
     except RedisError as error:
         _breaker.trip()
+        WAKEUPS_LOST.inc()
         logger.warning("wake-up call for case %s not delivered: %s", case_id, type(error).__name__)
         return False
     return True

@@ -15,6 +15,7 @@ from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
+from diagnostics.monitoring.instruments import STORAGE_ERRORS
 
 COPY_CHUNK = 256 * 1024  # bytes
 ORIGINALS, DISPLAYS, HEATMAPS, PROBES = "cases", "displays", "heatmaps", "probes"  # the folders of our keys
@@ -139,6 +140,12 @@ def transient_errors() -> tuple[type[Exception], ...]:
     return errors
 
 
+def _unavailable(operation: str, key: str, error: Exception) -> StorageUnavailableError:
+    """What to raise where the storage does not answer; counted."""
+    STORAGE_ERRORS.labels(operation).inc()
+    return StorageUnavailableError(f"{operation} {key}: {type(error).__name__}")
+
+
 def hash_file(file: File) -> str:
     """SHA-256 of a spooled upload, in constant memory."""
     digest = hashlib.sha256()
@@ -154,7 +161,7 @@ def save_film(key: str, file: File) -> None:
     try:
         films().save(key, file)
     except transient_errors() as error:
-        raise StorageUnavailableError(f"saving {key}: {type(error).__name__}") from error
+        raise _unavailable("saving", key, error) from error
 
 
 def save_derived(key: str, content: bytes) -> None:
@@ -182,7 +189,7 @@ def _read_once(key: str, sha256: str | None) -> bytes:
     except FileNotFoundError as error:
         raise StoredFilmDamagedError(f"{key} is missing") from error
     except transient_errors() as error:
-        raise StorageUnavailableError(f"reading {key}: {type(error).__name__}") from error
+        raise _unavailable("reading", key, error) from error
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
         raise StoredFilmDamagedError(f"{key} has another SHA-256 than was accepted")
     return content
@@ -196,7 +203,7 @@ def open_film(key: str) -> File:
     except FileNotFoundError as error:
         raise StoredFilmDamagedError(f"{key} is missing") from error
     except transient_errors() as error:
-        raise StorageUnavailableError(f"reading {key}: {type(error).__name__}") from error
+        raise _unavailable("reading", key, error) from error
     film.name = None  # or the answer's header would name where the file lies
     return film
 
@@ -206,7 +213,7 @@ def is_stored(key: str) -> bool:
     try:
         return films().exists(key)
     except transient_errors() as error:
-        raise StorageUnavailableError(f"looking for {key}: {type(error).__name__}") from error
+        raise _unavailable("looking for", key, error) from error
 
 
 def hash_stored(key: str) -> str:
@@ -215,7 +222,7 @@ def hash_stored(key: str) -> str:
         try:
             return hash_file(film)
         except transient_errors() as error:
-            raise StorageUnavailableError(f"reading {key}: {type(error).__name__}") from error
+            raise _unavailable("reading", key, error) from error
 
 
 def list_folder(folder: str) -> Iterator[StoredObject]:
@@ -228,7 +235,7 @@ def list_folder(folder: str) -> Iterator[StoredObject]:
         yield from listing.list_objects(folder)
         yield from listing.list_unfinished(folder)
     except transient_errors() as error:
-        raise StorageUnavailableError(f"listing {folder}: {type(error).__name__}") from error
+        raise _unavailable("listing", folder, error) from error
 
 
 def discard(stored: StoredObject) -> None:
@@ -240,7 +247,7 @@ def discard(stored: StoredObject) -> None:
     try:
         bucket.abort_upload(stored)
     except transient_errors() as error:
-        raise StorageUnavailableError(f"aborting {stored.key}: {type(error).__name__}") from error
+        raise _unavailable("aborting", stored.key, error) from error
 
 
 def delete_film(key: str) -> None:
@@ -249,7 +256,7 @@ def delete_film(key: str) -> None:
         if is_stored(key):
             films().delete(key)
     except transient_errors() as error:
-        raise StorageUnavailableError(f"removing {key}: {type(error).__name__}") from error
+        raise _unavailable("removing", key, error) from error
 
 
 def delete_quietly(key: str) -> None:

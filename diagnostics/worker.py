@@ -20,6 +20,7 @@ from rq.serializers import JSONSerializer
 
 from diagnostics import queue
 from diagnostics.jobs import AnalysisJob
+from diagnostics.monitoring.instruments import start_exporter
 from diagnostics.pipeline import Pipeline
 from diagnostics.queue import analysis_queue
 from diagnostics.services import heartbeat
@@ -95,6 +96,7 @@ def start_pipeline() -> Pipeline:
     pipeline = Pipeline(predictor=predictor, name=f"{socket.gethostname()}:{os.getpid()}"[:100], follows=True)
     gc.collect()
     gc.freeze()  # the libraries and the model live as long as the process: no collection need look at them again
+    start_exporter(settings.WORKER_METRICS_PORT)
     pipeline.start()
     _state["pipeline"] = pipeline
     logger.info("worker %s: model %s on %s is warm", pipeline.name, predictor.info.version, predictor.engine)

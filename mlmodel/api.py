@@ -6,7 +6,7 @@ Importing this module loads no tensor library, no pixel decoder and no numpy; `l
 from typing import TYPE_CHECKING
 
 from mlmodel.codes import MESSAGES, OVERRIDABLE, describe_flag, refusal
-from mlmodel.documents import ModelDocuments, read_documents, read_figure
+from mlmodel.documents import ModelDocuments, read_documents, read_figure, reference_scores
 from mlmodel.history import EvaluationRun, RegisteredVersion, ServicePeriod, registered_versions, service_periods
 from mlmodel.shadow import ShadowReading, ShadowRun
 from mlmodel.types import (
@@ -78,6 +78,7 @@ __all__ = [
     "read_documents",
     "read_figure",
     "record_shadow_readings",
+    "reference_scores",
     "refusal",
     "register_artifact",
     "registered_versions",

@@ -2,6 +2,7 @@
 is opened further than the few files that are shown.
 """
 
+import csv
 import json
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,7 +14,7 @@ from mlmodel.history import EvaluationRun, registered_evaluations
 from mlmodel.registry import Location, locate_version
 from mlmodel.types import ArtifactCorruptError, ArtifactMissingError, ModelInfo
 
-CARD, EVALUATION = "card.md", "evaluation.json"
+CARD, EVALUATION, PREDICTIONS = "card.md", "evaluation.json", "predictions.csv"
 FIGURES = ("roc.png", "precision_recall.png", "reliability.png", "confusion.png", "training.png")
 MAX_BYTES = 4 * 1024 * 1024  # of one document
 
@@ -66,6 +67,20 @@ def read_figure(version: str, name: str) -> bytes:
     if not content:
         raise ArtifactMissingError(f"Version {version} has no {name}.")
     return content
+
+
+def reference_scores(version: str) -> tuple[float, ...]:
+    """The probabilities that the version gave the films of its own evaluation, or where the artifact holds none of its newest
+    registered one; films that it refused have none. Raises as `read_documents` does."""
+    location = locate_version(version)
+    metadata = _checked_metadata(location)
+    text = _read_text(location.path, metadata, PREDICTIONS)
+    if not text and (runs := registered_evaluations(version)):
+        text = _read_unlisted(runs[0].directory / PREDICTIONS).decode("utf-8", "replace")
+    try:
+        return tuple(float(row["probability"]) for row in csv.DictReader(text.splitlines()) if row["probability"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactCorruptError(f"{PREDICTIONS} of {version} is not one of ours.") from error
 
 
 def _checked_metadata(location: Location) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from ipaddress import ip_address
 from secrets import compare_digest
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
-from django_prometheus.exports import ExportToDjangoView
 
 from diagnostics.metrics import collect_readiness
+from pneumo_site.metrics_page import render_metrics
 
 
 @login_not_required
@@ -35,12 +34,12 @@ def readyz(_request: HttpRequest) -> JsonResponse:
 
 @login_not_required
 @require_safe
-def metrics(request: HttpRequest) -> HttpResponseBase:
+def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format, for the token's bearer or, where no token is set, for loopback alone."""
     if not _may_scrape(request):
         raise PermissionDenied
-    response: Any = ExportToDjangoView(request)
-    return response
+    page, content_type = render_metrics()
+    return HttpResponse(page, content_type=content_type)
 
 
 def _may_scrape(request: HttpRequest) -> bool:

@@ -74,6 +74,10 @@ try:
     SHADOW_SHARE = env.float("SHADOW_SHARE", 1.0)  # of the films, 0 to 1
     if not 0 <= SHADOW_SHARE <= 1:
         raise ImproperlyConfigured(f"SHADOW_SHARE is a share from 0 to 1. Received: {SHADOW_SHARE}")
+    STOP_RULE_PSI, STOP_RULE_AGREEMENT = env.float("STOP_RULE_PSI", 0.0), env.float("STOP_RULE_AGREEMENT", 0.0)  # 0: no rule
+    if STOP_RULE_PSI < 0 or not 0 <= STOP_RULE_AGREEMENT <= 1:
+        received = f"{STOP_RULE_PSI} and {STOP_RULE_AGREEMENT}"
+        raise ImproperlyConfigured(f"STOP_RULE_PSI is 0 or more, STOP_RULE_AGREEMENT a share from 0 to 1. Received: {received}")
     IMAGENET_WEIGHTS: Path | None = env.path("IMAGENET_WEIGHTS", None)
 
     # Sessions and mail
@@ -93,6 +97,8 @@ try:
     EMAIL_USE_TLS, EMAIL_TIMEOUT = env.bool("EMAIL_USE_TLS", True), 10
     DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "portal@localhost")
     METRICS_TOKEN = read_secret("METRICS_TOKEN")
+    METRICS_ADDRESS = env.str("METRICS_ADDRESS", "127.0.0.1")  # where worker and reconcile answer; 0: they do not
+    WORKER_METRICS_PORT, RECONCILE_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0), env.int("RECONCILE_METRICS_PORT", 0)
     LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
     LOG_FORMAT = env.str("LOG_FORMAT", "line" if EMBEDDED else "json")
     if LOG_FORMAT not in {"line", "json"}:

@@ -1,8 +1,11 @@
 """gunicorn for the embedded set-up: two small processes, four threads each."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 from pneumo_site.logs import gunicorn_config
+from pneumo_site.process_metrics import forget_process, share_counters
 
 bind = f"127.0.0.1:{os.environ.get('PORTAL_PORT', '8000')}"
 workers = 2
@@ -17,3 +20,8 @@ limit_request_line = 4094
 loglevel = "warning"
 logconfig_dict = gunicorn_config(form=os.environ.get("LOG_FORMAT") or "line", level="WARNING")
 proc_name = "portal-web"
+share_counters(Path(os.environ.get("VAR_DIR") or "var").resolve() / "metrics")
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    forget_process(worker.pid)

@@ -7,6 +7,7 @@ from accounts.audit import Action
 from accounts.models import User
 from diagnostics import queue
 from diagnostics.models import Case
+from diagnostics.monitoring.instruments import FAILURES
 from diagnostics.services.trail import record_case
 
 REPEATABLE = (Case.State.FAILED, Case.State.REFUSED)
@@ -53,4 +54,5 @@ def cancel_case(*, case: Case, by: User | None = None) -> bool:
     )
     if changed:
         record_case(Action.CANCELLED, case=case, actor=by)
+        transaction.on_commit(FAILURES.labels("CANCELLED").inc)
     return bool(changed)

@@ -12,9 +12,11 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, models, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from diagnostics import storage
 from diagnostics.models import Case, GateOverride, Prediction
+from diagnostics.monitoring import instruments
 from mlmodel import api
 
 logger = logging.getLogger(__name__)
@@ -94,7 +96,23 @@ def _store_together(results: Sequence[Result]) -> int:
         for result in results:
             if result not in kept and result.heatmap_key and not _is_stored(result):
                 transaction.on_commit(partial(storage.delete_quietly, result.heatmap_key))
+        transaction.on_commit(partial(_count_results, written, kept))
     return len(written)
+
+
+def _count_results(written: Sequence[Result], new: Sequence[Result]) -> None:
+    """For the metrics, once they are committed: how long each took, and what the new ones say."""
+    now = timezone.now()
+    for result in written:
+        instruments.RESULT_SECONDS.observe(max(0.0, (now - result.case.queued_at).total_seconds()))
+        if isinstance(result.outcome, api.Refusal):
+            instruments.REFUSALS.labels("reading", result.outcome.code).inc()
+    for outcome in (result.outcome for result in new):
+        if isinstance(outcome, api.Finding):
+            stages = asdict(outcome.timings)
+            instruments.observe_finding(
+                version=outcome.model_version, label=outcome.label, probability=outcome.probability, stages=stages
+            )
 
 
 def _store_alone(result: Result) -> int:
@@ -179,11 +197,11 @@ def _display_after(refusal: api.Refusal) -> str:
 
 def fail_case(*, case: Case, code: str) -> bool:
     """End the claim for good."""
-    return bool(
-        held(case).update(
-            state=Case.State.FAILED, failure_code=code, lease_until=None, finished_at=Now(), display="unavailable"
-        )
-    )
+    columns = {"state": Case.State.FAILED, "failure_code": code, "display": "unavailable"}
+    if not held(case).update(lease_until=None, finished_at=Now(), **columns):
+        return False
+    instruments.FAILURES.labels(code).inc()
+    return True
 
 
 def release_case(*, case: Case, code: str) -> None:

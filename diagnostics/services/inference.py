@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 from diagnostics.models import Case
+from diagnostics.monitoring.instruments import BATCH_FILMS
 from diagnostics.services import analysis
 from diagnostics.services.analysis import Result
 from mlmodel import api
@@ -89,6 +90,7 @@ def infer_batch(*, batch: Batch, predictor: "Predictor") -> None:
     """One forward pass for the batch; if that fails, each film by itself, so that one cannot fail its neighbours."""
     if not batch.films:
         return
+    BATCH_FILMS.observe(len(batch.films))
     try:
         outcomes = predictor.infer([film for _, film in batch.films])
     except Exception:  # whatever a tensor library raises: the films are tried one by one

@@ -11,6 +11,7 @@ from accounts import audit
 from diagnostics import queue, storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case
+from diagnostics.monitoring import instruments
 from diagnostics.services.analysis import give_up_expired_leases
 from diagnostics.services.heartbeat import forget_old_workers
 from diagnostics.services.unsaved import forget_unsaved_reviews
@@ -39,8 +40,17 @@ def reconcile() -> Reconciliation:
     forget_old_workers()
     forget_unsaved_reviews()
     keep_audit_head()
+    _count(requeued, failed, rung)
     oldest = Case.objects.queued().values_list("queued_at", flat=True).first()
     return Reconciliation(requeued, failed, rung, oldest)
+
+
+def _count(requeued: int, failed: int, rung: int) -> None:
+    instruments.LEASES_EXPIRED.labels("requeued").inc(requeued)
+    instruments.LEASES_EXPIRED.labels("failed").inc(failed)
+    instruments.FAILURES.labels("WORKER_LOST").inc(failed)
+    instruments.WAKEUPS_REPAIRED.inc(rung)
+    instruments.RECONCILED.set_to_current_time()
 
 
 def keep_audit_head() -> None:

@@ -17,6 +17,7 @@ from accounts.models import User
 from diagnostics import queue, storage
 from diagnostics.exceptions import UploadRefusedError
 from diagnostics.models import Case, Patient
+from diagnostics.monitoring.instruments import REFUSALS
 from diagnostics.services.quota import check_quota
 from diagnostics.services.trail import record_case
 from mlmodel import api
@@ -44,6 +45,16 @@ class AcceptedUpload:
     created: bool
 
 
+@contextmanager
+def _counting_refusals() -> Iterator[None]:
+    try:
+        yield
+    except UploadRefusedError as error:
+        REFUSALS.labels("upload", error.code).inc()
+        raise
+
+
+@_counting_refusals()
 def accept_upload(
     *,
     uploader: User,

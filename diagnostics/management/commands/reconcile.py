@@ -4,9 +4,11 @@ import signal
 import threading
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError, connection
 
+from diagnostics.monitoring.instruments import start_exporter
 from diagnostics.services.reconciliation import reconcile
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ class Command(BaseCommand):
         if options["once"]:
             self._pass(as_json=options["json"])
             return
+        start_exporter(settings.RECONCILE_METRICS_PORT)
         stopping = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())

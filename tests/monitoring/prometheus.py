@@ -1,0 +1,70 @@
+"""A real Prometheus with the configuration that we ship: the same jobs and rules, other targets, and a shorter pulse."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from tests.portal import ROOT
+from tests.servers import free_port, process, wait_until
+
+SHIPPED = ROOT / "deploy" / "prometheus"
+PULSE = {"scrape_interval: 15s": "scrape_interval: 2s", "scrape_timeout: 10s": "scrape_timeout: 2s"}
+
+
+class Prometheus:
+    """A running server, asked through its API."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """The samples of an instant query. Raises `ValueError` with the server's words where it refuses the query."""
+        answer = requests.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=10).json()
+        if answer["status"] != "success":
+            raise ValueError(answer["error"])
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    def value(self, query: str) -> float | None:
+        """The one number that the query ends in; none where it is empty."""
+        found = self.ask(query)
+        return float(found[0]["value"][1]) if found else None
+
+    def jobs_up(self) -> set[str]:
+        return {sample["metric"]["job"] for sample in self.ask("up == 1")}
+
+
+@contextmanager
+def prometheus_server(directory: Path, targets: Mapping[str, int]) -> Iterator[Prometheus]:
+    """Scrapes the ports of loopback that are named by job; other jobs have no target."""
+    home = directory / "etc"
+    shutil.copytree(SHIPPED, home)
+    (home / "metrics_token").write_text("not asked for", encoding="ascii")
+    configuration = (home / "prometheus.yml").read_text(encoding="utf-8")
+    for written, quicker in (PULSE | {"evaluation_interval: 15s": "evaluation_interval: 2s"}).items():
+        assert written in configuration
+        configuration = configuration.replace(written, quicker)
+    (home / "prometheus.yml").write_text(configuration, encoding="utf-8")
+    port = free_port()
+    for path in (home / "targets").iterdir():
+        job = path.stem
+        ports = [port] if job == "prometheus" else [targets[job]] if job in targets else []
+        path.write_text(yaml.safe_dump([{"targets": [f"127.0.0.1:{number}" for number in ports]}]), encoding="utf-8")
+    options = [f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'data'}"]
+    command = ["prometheus", *options, f"--web.listen-address=127.0.0.1:{port}"]
+    with process(command, directory / "prometheus.log"):
+        server = Prometheus(f"http://127.0.0.1:{port}")
+        wait_until(lambda: _answers(server), "Prometheus' start")
+        yield server
+
+
+def _answers(server: Prometheus) -> bool:
+    try:
+        return requests.get(f"{server.url}/-/ready", timeout=2).ok
+    except requests.RequestException:
+        return False
