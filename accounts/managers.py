@@ -25,13 +25,15 @@ class UserManager(BaseUserManager["User"]):
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """For `createsuperuser`: of the named hospital, else of the first one (made when there is none)."""
-        from accounts import users  # which needs the models, which need this
+        # They need the models, which need this
+        from accounts.audit import Action
+        from accounts.users import record_about
 
         hospitals = apps.get_model("accounts", "Hospital").objects
         with transaction.atomic(using=self._db):
             hospital = fields.pop("hospital", None) or hospitals.first() or hospitals.create(name="Main hospital")
             user = self.create_user(email, password, hospital=hospital, role="admin", is_superuser=True, **fields)
-            users.record_about(user, users.Action.ACCESS_CHANGED, by=None, role="admin", is_superuser=True)
+            record_about(user, Action.ACCESS_CHANGED, by=None, role="admin", is_superuser=True)
         return user
 
     def get_by_natural_key(self, username: str | None) -> "User":
