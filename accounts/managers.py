@@ -25,7 +25,8 @@ class UserManager(BaseUserManager["User"]):
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """For `createsuperuser`: of the named hospital, else of the first one (made when there is none)."""
-        from accounts.audit import Action  # both need the models, which need this
+        # They need the models, which need this
+        from accounts.audit import Action
         from accounts.users import record_about
 
         hospitals = apps.get_model("accounts", "Hospital").objects

@@ -1,9 +1,11 @@
 """gunicorn behind nginx: a process for each core this machine gives us, four threads each, on loopback."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from pneumo_site.logs import gunicorn_config
+from pneumo_site.process_metrics import forget_process, share_counters
 
 # Where nginx is on another machine: PORTAL_BIND=10.0.2.10:5001 and FORWARDED_ALLOW_IPS=its address.
 bind = os.environ.get("PORTAL_BIND") or "127.0.0.1:5001"
@@ -21,11 +23,8 @@ limit_request_line = 4094
 loglevel = "warning"
 logconfig_dict = gunicorn_config(form=os.environ.get("LOG_FORMAT") or "json", level="WARNING")
 proc_name = "portal-web"
+share_counters(Path(os.environ.get("VAR_DIR") or "var").resolve() / "metrics")
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """The files in which a process kept its gauges go with it, where the metrics of all processes are added up."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        from prometheus_client import multiprocess
-
-        multiprocess.mark_process_dead(worker.pid)
+    forget_process(worker.pid)

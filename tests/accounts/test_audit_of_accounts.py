@@ -146,7 +146,7 @@ def test_a_superuser_who_is_made_on_the_server() -> None:
 
 
 def test_a_password_that_is_set_on_the_server(doctor: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diagnostics.management.commands.changepassword.getpass", lambda prompt: NEW_PASSWORD)
+    monkeypatch.setattr("getpass.getpass", lambda *_: NEW_PASSWORD)
     call_command("changepassword", doctor.email)
     assert trail() == ["password_set by nobody"]
     doctor.refresh_from_db()

@@ -1,6 +1,6 @@
 """Django's command with an entry of the audit log. It stands here because of two apps with a command the first one's counts."""
 
-from getpass import getpass
+import getpass
 from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
@@ -31,8 +31,8 @@ class Command(changepassword.Command):
     def _ask(self, user: User) -> str:
         """Before any transaction: nobody waits for whoever types."""
         for _ in range(TRIES):
-            password = getpass("Password: ")
-            if password != getpass("Password (again): "):
+            password = getpass.getpass()
+            if password != getpass.getpass("Password (again): "):
                 self.stderr.write("The two are not the same.")
                 continue
             try:
