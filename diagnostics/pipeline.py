@@ -127,8 +127,12 @@ class Pipeline:
     def _read_next(self) -> bool:
         if not self._storage_answers():
             return False
+        with self._hands:
+            hands_free, on_trial = not self._in_hand, any(map(analysis.is_last_try, self._in_hand.values()))
+        if on_trial:
+            return False  # if the worker dies of it, it dies of nothing else
         self._draw(opened_only=True)
-        cases = analysis.claim_cases(worker=self.name, limit=settings.WORKER_BATCH_SIZE)
+        cases = analysis.claim_cases(worker=self.name, limit=settings.WORKER_BATCH_SIZE, hands_free=hands_free)
         if not cases:
             # While films are still in the engine, drawing would take its cores; the last one put down wakes this stage.
             return not self._in_hand and self._draw(opened_only=False)

@@ -37,16 +37,17 @@ def lease_end() -> models.expressions.CombinedExpression:
     return Now() + timedelta(seconds=settings.WORKER_LEASE_SECONDS)
 
 
-def claim_cases(*, worker: str, limit: int) -> list[Case]:
+def claim_cases(*, worker: str, limit: int, hands_free: bool = True) -> list[Case]:
     """Take the longest waiting cases: state, attempt and lease in one step, before any film is opened.
 
-    A case that was interrupted before is taken alone, so that a film which kills workers harms no neighbour.
+    A case that was interrupted before is taken alone, and for its last attempt only by a worker that has nothing else in hand,
+    so that a film which kills workers harms no neighbour.
     """
     if not Case.objects.queued().exists():
         return []
     with transaction.atomic():
         rows = list(Case.objects.queued().select_for_update(skip_locked=True).values_list("pk", "attempt")[:limit])
-        chosen = _alone_if_interrupted(rows)
+        chosen = _alone_if_interrupted(rows, hands_free=hands_free)
         Case.objects.filter(pk__in=chosen, state=Case.State.QUEUED).update(
             state=Case.State.PROCESSING,
             attempt=F("attempt") + 1,
@@ -57,10 +58,16 @@ def claim_cases(*, worker: str, limit: int) -> list[Case]:
         return list(Case.objects.filter(pk__in=chosen, worker=worker, state=Case.State.PROCESSING).select_related("patient"))
 
 
-def _alone_if_interrupted(rows: list[tuple[UUID, int]]) -> list[UUID]:
+def _alone_if_interrupted(rows: list[tuple[UUID, int]], *, hands_free: bool) -> list[UUID]:
     if rows and rows[0][1] > 0:
-        return [rows[0][0]]
+        is_last = rows[0][1] + 1 >= settings.ANALYSIS_MAX_ATTEMPTS
+        return [rows[0][0]] if hands_free or not is_last else []
     return [pk for pk, attempt in rows if attempt == 0]
+
+
+def is_last_try(case: Case) -> bool:
+    """Whether a claimed case that was interrupted before fails if it is interrupted again."""
+    return 1 < case.attempt >= settings.ANALYSIS_MAX_ATTEMPTS
 
 
 def held(case: Case) -> QuerySet[Case]:

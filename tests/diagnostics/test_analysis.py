@@ -52,6 +52,19 @@ def test_a_case_that_was_interrupted_before_is_taken_alone(doctor: User) -> None
     assert set(claim()) == set(others)
 
 
+def test_a_last_attempt_waits_until_the_worker_has_nothing_else_in_hand(doctor: User) -> None:
+    now = timezone.now()
+    suspect = make_case(doctor, attempt=2, queued_at=now - timedelta(seconds=9))
+    make_case(doctor)
+    assert analysis.claim_cases(worker="w:1", limit=8, hands_free=False) == []
+    assert analysis.claim_cases(worker="w:1", limit=8, hands_free=True) == [suspect]
+
+
+def test_an_attempt_that_is_not_the_last_does_not_wait(doctor: User) -> None:
+    suspect = make_case(doctor, attempt=1)
+    assert analysis.claim_cases(worker="w:1", limit=8, hands_free=False) == [suspect]
+
+
 def test_a_suspect_behind_fresh_cases_does_not_join_their_batch(doctor: User) -> None:
     fresh = make_case(doctor, queued_at=timezone.now() - timedelta(seconds=9))
     suspect = make_case(doctor, attempt=2)

@@ -57,6 +57,25 @@ def test_cases_whose_reading_failed_leave_the_hands_so_that_their_leases_run_out
     wait_until(all_final, "the second try", seconds=20)
 
 
+def test_beside_a_film_on_its_last_attempt_nothing_is_claimed(running: Pipeline, doctor: User) -> None:
+    """Or a film that ends workers would take its neighbours' attempts with its own."""
+    release, infer = threading.Event(), StubPredictor.infer
+
+    def wait_and_infer(stub: StubPredictor, films: Any) -> Any:
+        release.wait(20)
+        return infer(stub, films)
+
+    with mock.patch.object(StubPredictor, "infer", wait_and_infer):
+        suspect = stored(doctor, b"a", attempt=2)
+        wait_until(lambda: state_of(suspect)[0] == "processing", "the last attempt", seconds=20)
+        neighbour = stored(doctor, b"b")
+        with mock.patch.object(running, "_storage_answers", return_value=True) as looks:
+            wait_until(lambda: looks.call_count > 2, "three looks at the queue", seconds=20)
+        assert Case.objects.get(pk=neighbour.pk).attempt == 0
+        release.set()
+        wait_until(all_final, "the end of both", seconds=20)
+
+
 def test_a_database_that_fails_during_inference_ends_no_stage(running: Pipeline, doctor: User) -> None:
     gone = fail_once(analysis.release_case, OperationalError("server closed the connection"))
     with mock.patch.object(analysis, "release_case", side_effect=gone):

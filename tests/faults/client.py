@@ -173,13 +173,24 @@ class Reader:
         self._thread = threading.Thread(target=self._read, name="reader", daemon=True)
 
     def start(self) -> None:
+        """Log in; a web process that the fault before this one hurt may still be on its way out."""
+        for tries_left in (2, 1, 0):
+            try:
+                self._log_in()
+                break
+            except (requests.RequestException, IndexError):
+                if not tries_left:
+                    raise
+                time.sleep(1)
+        self._thread.start()
+
+    def _log_in(self) -> None:
         page = self._session.get(f"{self._url}/accounts/login/", timeout=REQUEST_SECONDS).text
         token = re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[0]
         form = {"login": self._login["email"], "password": self._login["password"], "csrfmiddlewaretoken": token}
         answer = self._session.post(f"{self._url}/accounts/login/", data=form, timeout=REQUEST_SECONDS)
         if not answer.url.endswith("/cases/"):
             raise RuntimeError(f"the reader could not log in: {answer.status_code} {answer.url}")
-        self._thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
