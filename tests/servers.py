@@ -12,6 +12,8 @@ from pathlib import Path
 
 import boto3
 
+from pneumo_site.embedded_redis import find_server
+
 POSTGRES_BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 S3_BUCKET = "films"
 DEADLINE = 60.0  # seconds for anything to come up on a busy machine
@@ -87,7 +89,7 @@ def postgres_server(directory: Path) -> Iterator[str]:
 def redis_server(directory: Path, *, port: int | None = None, config: Path | None = None) -> Iterator[str]:
     """A Redis on loopback, with a configuration file where one is named; yields its REDIS_URL."""
     port = port or free_port()
-    command = ["redis-server", *([str(config)] if config else []), "--port", str(port), "--save", "", "--dir", str(directory)]
+    command = [find_server(), *([str(config)] if config else []), "--port", str(port), "--save", "", "--dir", str(directory)]
     with process(command, directory / "redis.log"):
         wait_until(lambda: port_answers(port), "Redis' start")
         yield f"redis://127.0.0.1:{port}/0"
