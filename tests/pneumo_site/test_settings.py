@@ -66,10 +66,16 @@ def test_the_embedded_secret_is_on_the_disk_before_it_has_its_name(tmp_path: Pat
     """Or a power cut leaves an empty file, and the portal does not start any more."""
     steps: list[str] = []
     fsync, link = os.fsync, Path.hardlink_to
-    with (
-        mock.patch.object(os, "fsync", lambda fd: steps.append(Path(f"/proc/self/fd/{fd}").readlink().name) or fsync(fd)),
-        mock.patch.object(Path, "hardlink_to", lambda path, target: steps.append("named") or link(path, target)),
-    ):
+
+    def sync(descriptor: int) -> None:
+        steps.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    def name(path: Path, target: Path) -> None:
+        steps.append("named")
+        link(path, target)
+
+    with mock.patch.object(os, "fsync", sync), mock.patch.object(Path, "hardlink_to", name):
         embedded_secret(tmp_path / "key")
     assert [step if step in {"named", tmp_path.name} else "draft" for step in steps] == ["draft", "named", tmp_path.name]
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
