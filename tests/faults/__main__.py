@@ -52,7 +52,14 @@ def main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    run = run_all(faults, count=options.count, seed=options.seed, pace=PACES[options.pace], lanes=options.lanes)
+    run = run_all(
+        faults,
+        count=options.count,
+        seed=options.seed,
+        pace=PACES[options.pace],
+        lanes=options.lanes,
+        note=lambda run: write_json(run, options.out),
+    )
     print_table(run["rows"])
     write_json(run, options.out)
     print(f"{options.out.name}: {run['minutes']} minutes, broken: {', '.join(run['broken']) or 'none'}")

@@ -22,6 +22,8 @@ from tests.faults.web_faults import WEB_FAULTS
 from tests.faults.whole_faults import WHOLE_FAULTS
 from tests.faults.worker_faults import WORKER_FAULTS
 
+Show = Callable[[dict[str, Any]], None]
+
 
 def _number(key: str) -> int:
     return int("".join(char for char in key if char.isdigit()))
@@ -53,28 +55,45 @@ def _is_meant(fault: Fault, key: str) -> bool:
 
 
 def run_all(
-    faults: Sequence[Fault], *, count: int, seed: int, pace: Pace, lanes: int = 1, show: Callable[[str], None] = print
+    faults: Sequence[Fault],
+    *,
+    count: int,
+    seed: int,
+    pace: Pace,
+    lanes: int = 1,
+    note: Callable[[dict[str, Any]], None] = lambda _run: None,
 ) -> dict[str, Any]:
     """One fault after another on a portal that all of a kind share, or on several such portals side by side.
 
-    Returns the run as it is written down.
+    Returns the run as it is written down; `note` is given what there is of it after each fault.
     """
     begun = time.monotonic()
+    rows: list[dict[str, Any]] = []
+
+    def describe_run() -> dict[str, Any]:
+        order = {fault.key: place for place, fault in enumerate(FAULTS)}
+        done = sorted(rows, key=lambda row: order[row["fault"]])
+        return {
+            "commit": commit(),
+            "seed": seed,
+            "count": count,
+            "pace": pace.name,
+            "cores": os.cpu_count(),
+            "minutes": round((time.monotonic() - begun) / 60, 1),
+            "rows": done,
+            "broken": [row["fault"] for row in done if row["broken"]],
+        }
+
+    def show(row: dict[str, Any]) -> None:
+        rows.append(row)
+        print(f"{row['fault']:<5} {row['uploads']:>5} uploads  {row['seconds']:>6.1f} s  {row['verdict']}")
+        note(describe_run())
+
     with ThreadPoolExecutor(lanes + (lanes > 1)) as pool:
         work = [pool.submit(_run_lane, lane, count, seed, pace, show) for lane in split(faults, lanes)]
-    rows = [row for lane in work for row in lane.result()]
-    order = {fault.key: place for place, fault in enumerate(FAULTS)}
-    rows.sort(key=lambda row: order[row["fault"]])
-    return {
-        "commit": commit(),
-        "seed": seed,
-        "count": count,
-        "pace": pace.name,
-        "cores": os.cpu_count(),
-        "minutes": round((time.monotonic() - begun) / 60, 1),
-        "rows": rows,
-        "broken": [row["fault"] for row in rows if row["broken"]],
-    }
+    for lane in work:
+        lane.result()
+    return describe_run()
 
 
 def split(faults: Sequence[Fault], lanes: int) -> list[list[Fault]]:
@@ -85,12 +104,11 @@ def split(faults: Sequence[Fault], lanes: int) -> list[list[Fault]]:
     return [lane for lane in (*dealt, *([fault for fault in faults if fault.site == kind] for kind in kinds)) if lane]
 
 
-def _run_lane(faults: Sequence[Fault], count: int, seed: int, pace: Pace, show: Callable[[str], None]) -> list[dict[str, Any]]:
+def _run_lane(faults: Sequence[Fault], count: int, seed: int, pace: Pace, show: Show) -> None:
     with open_site(faults[0].site, pace) as site:
         rows = [_run_one(fault, site, count=count, seed=seed, show=show) for fault in faults]
         if pace is QUICK:  # once for all: it takes seconds
             note_commands(rows, site)
-        return rows
 
 
 def note_commands(rows: Sequence[dict[str, Any]], site: Site) -> None:
@@ -118,7 +136,7 @@ def broken_row(fault: Fault, error: Exception) -> dict[str, Any]:
     return empty | text | {"broken": broken, "verdict": "BROKEN: " + broken[0]}
 
 
-def _run_one(fault: Fault, site: Site, *, count: int, seed: int, show: Callable[[str], None]) -> dict[str, Any]:
+def _run_one(fault: Fault, site: Site, *, count: int, seed: int, show: Show) -> dict[str, Any]:
     try:
         row = run_fault(fault, site, count=count, seed=seed)
     except Exception as error:  # noqa: BLE001 - the others still have something to say
@@ -130,5 +148,5 @@ def _run_one(fault: Fault, site: Site, *, count: int, seed: int, show: Callable[
         redis_faults.remember_normal(site, row["upload_p99"])
     if row["broken"]:
         keep_logs(site, fault.key)
-    show(f"{row['fault']:<5} {row['uploads']:>5} uploads  {row['seconds']:>6.1f} s  {row['verdict']}")
+    show(row)
     return row
