@@ -15,9 +15,9 @@ from accounts.mailing import send_in_background
 from accounts.models import AuditEvent, Role, User
 from diagnostics.exceptions import NoSuchCaseError, TooManyTriesError
 from diagnostics.models import Case, EmergencyAccess
+from diagnostics.services.trail import record_case
 
 MOST_FAILURES, FAILURE_MINUTES = 5, 15
-OBJECT_TYPE = "case"
 
 
 def open_emergency_access(*, user: User, case_id: UUID | None, reason: str) -> EmergencyAccess:
@@ -33,7 +33,7 @@ def open_emergency_access(*, user: User, case_id: UUID | None, reason: str) -> E
         audit.record(
             audit.Action.ACCESS_OPENED,
             actor=user,
-            object_type=OBJECT_TYPE,
+            object_type="case",
             object_id=case_id or "",
             outcome=audit.Outcome.FAILED,
         )
@@ -47,15 +47,8 @@ def _open(user: User, case: Case, reason: str) -> EmergencyAccess:
     expires_at = now + timedelta(minutes=settings.BREAK_GLASS_MINUTES)
     access = EmergencyAccess.objects.create(user=user, case=case, reason=reason, opened_at=now, expires_at=expires_at)
     transaction.on_commit(lambda: _alert(access), robust=True)
-    audit.record(
-        audit.Action.ACCESS_OPENED,
-        actor=user,
-        object_type=OBJECT_TYPE,
-        object_id=case.pk,
-        hospital=case.hospital_id,
-        patient=case.patient_id,
-        details={"access": str(access.pk), "minutes": settings.BREAK_GLASS_MINUTES},
-    )
+    details = {"access": str(access.pk), "minutes": settings.BREAK_GLASS_MINUTES}
+    record_case(audit.Action.ACCESS_OPENED, case=case, actor=user, details=details)
     return access
 
 
