@@ -25,7 +25,7 @@ from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case
 from diagnostics.services import analysis, heartbeat, inference, serving, shadowing
 from diagnostics.services.inference import Batch
-from diagnostics.services.reconciliation import reconcile
+from diagnostics.services.reconciliation import reconcile, seconds_to_next_pass
 from diagnostics.services.serving import Held, Serving
 from mlmodel.api import DecoderUnavailableError
 
@@ -53,6 +53,7 @@ class Pipeline:
         self.name = name
         self.stopping = threading.Event()
         self._finished = threading.Event()
+        self._reconciles_at = 0.0  # monotonic
         self._serving = Serving(predictor, worker=name)
         self._wake = threading.Event()
         self._hands = threading.Condition()
@@ -282,13 +283,17 @@ class Pipeline:
                 faulthandler.cancel_dump_traceback_later()
 
     def _keep_alive(self) -> None:
-        reconciled_at = 0.0
         while not self._finished.wait(heartbeat.BEAT_SECONDS):
             self._guarded(self._beat)
-            if settings.WORKER_RECONCILES and time.monotonic() - reconciled_at >= RECONCILE_SECONDS:
-                reconciled_at = time.monotonic()
-                self._guarded(lambda: bool(reconcile()))
+            if settings.WORKER_RECONCILES and time.monotonic() >= self._reconciles_at:
+                self._guarded(self._reconcile)
         connection.close()
+
+    def _reconcile(self) -> bool:
+        self._reconciles_at = time.monotonic() + RECONCILE_SECONDS
+        reconcile()
+        self._reconciles_at = time.monotonic() + seconds_to_next_pass(interval=RECONCILE_SECONDS)
+        return True
 
     def _beat(self) -> bool:
         with self._hands:

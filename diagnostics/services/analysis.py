@@ -244,3 +244,10 @@ def give_up_expired_leases() -> tuple[int, int]:
     )
     requeued = over.exclude(used_up).update(state=Case.State.QUEUED, lease_until=None, worker="")
     return requeued, failed
+
+
+def seconds_until_lease_over() -> float | None:
+    """Until the next claim's lease runs out, by the database's clock; None where nothing is claimed."""
+    claimed = Case.objects.filter(state=Case.State.PROCESSING, lease_until__isnull=False).order_by("lease_until")
+    row = claimed.values_list("lease_until", Now()).first()
+    return (row[0] - row[1]).total_seconds() if row else None

@@ -12,12 +12,13 @@ from diagnostics import queue, storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case
 from diagnostics.monitoring import instruments
-from diagnostics.services.analysis import give_up_expired_leases
+from diagnostics.services.analysis import give_up_expired_leases, seconds_until_lease_over
 from diagnostics.services.heartbeat import forget_old_workers
 from diagnostics.services.unsaved import forget_unsaved_reviews
 
 RING_LIMIT = 100  # cases rung for in one pass
 HEAD_EVERY = timedelta(minutes=10)
+LEAST_PAUSE = 0.5  # seconds between two passes
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,12 @@ def reconcile() -> Reconciliation:
     _count(requeued, failed, rung)
     oldest = Case.objects.queued().values_list("queued_at", flat=True).first()
     return Reconciliation(requeued, failed, rung, oldest)
+
+
+def seconds_to_next_pass(*, interval: float) -> float:
+    """At most `interval`, and sooner where a lease ends sooner: what a lost worker held waits for its lease alone."""
+    left = seconds_until_lease_over()
+    return interval if left is None else min(interval, max(left, LEAST_PAUSE))
 
 
 def _count(requeued: int, failed: int, rung: int) -> None:

@@ -14,7 +14,7 @@ from accounts.models import User
 from diagnostics import queue
 from diagnostics.models import Case, Worker
 from diagnostics.services import heartbeat
-from diagnostics.services.reconciliation import reconcile
+from diagnostics.services.reconciliation import LEAST_PAUSE, reconcile, seconds_to_next_pass
 from diagnostics.services.status import describe_progress
 from tests.diagnostics.cases import make_case
 
@@ -45,6 +45,16 @@ def test_a_lease_from_before_the_database_clock_was_set_back_does_not_last_an_ho
     lost.refresh_from_db()
     alive.refresh_from_db()
     assert (lost.state, alive.state) == ("queued", "processing")
+
+
+def test_the_next_pass_comes_when_the_first_lease_ends_and_at_the_latest_after_the_interval(doctor: User) -> None:
+    assert seconds_to_next_pass(interval=10) == 10
+    make_case(doctor, state="processing", lease_until=timezone.now() + timedelta(seconds=60))
+    assert seconds_to_next_pass(interval=10) == 10
+    make_case(doctor, state="processing", lease_until=timezone.now() + timedelta(seconds=5))
+    assert 3 < seconds_to_next_pass(interval=10) <= 5
+    make_case(doctor, state="processing", lease_until=timezone.now() - LONG_AGO)
+    assert seconds_to_next_pass(interval=10) == LEAST_PAUSE
 
 
 def test_a_heart_that_beat_before_the_clock_was_set_back_is_not_alive_for_an_hour(db: None) -> None:

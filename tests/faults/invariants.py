@@ -22,7 +22,8 @@ class Verdict:
     lost: int = 0
     duplicate: int = 0
     wrong: int = 0
-    stuck: int = 0
+    stuck: int = 0  # not final when the harness gave up waiting
+    late: int = 0  # final, and after the bound
     failed: int = 0  # final, with a code: allowed by I1, and only where the fault explains it
     http_500: int = 0
     rows_without_object: int = 0

@@ -20,6 +20,7 @@ COLUMNS = (
     ("duplicate", "duplicate"),
     ("wrong", "wrong"),
     ("stuck", "stuck"),
+    ("late", "late"),
     ("failed", "failed with a code"),
     ("http_500", "HTTP 500"),
     ("orphans", "orphans"),
@@ -29,6 +30,7 @@ COLUMNS = (
     ("recovery_p50", "recovery p50, s"),
     ("recovery_p99", "recovery p99, s"),
     ("bound", "bound, s"),
+    ("wait_p99", "wait through all faults p99, s"),
     ("verdict", "verdict"),
 )
 TEXT = {"title", "audit", "storage", "verdict"}

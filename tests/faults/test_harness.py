@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults import failpoints
 from tests.faults.invariants import verify_audit
-from tests.faults.scene import never_staged
+from tests.faults.scene import late_cases, never_staged, recoveries, waits
 from tests.faults.worker_faults import wait_until_hit
 
 
@@ -51,3 +51,22 @@ def test_a_place_is_judged_by_this_faults_marks_alone(tmp_path: Path, monkeypatc
     assert never_staged(scene) == []
     failpoints.forget(tmp_path)
     assert never_staged(scene) == ["nothing fell at fenced"]
+
+
+def scene_with(*, accepted: dict[str, float], ends: list[float], final: dict[str, float]) -> tuple[Any, Any]:
+    """Cases by the second of their acceptance, and the seconds at which faults ended."""
+    uploads = {key: SimpleNamespace(at=at) for key, at in accepted.items()}
+    scene = SimpleNamespace(client=SimpleNamespace(accepted=uploads), spans=[(end, end) for end in ends], calm_at=max(ends))
+    return scene, SimpleNamespace(seen=final)
+
+
+def test_recovery_counts_from_the_last_fault_and_a_wait_from_the_first_that_a_case_met() -> None:
+    scene, watcher = scene_with(accepted={"early": 1, "after": 30}, ends=[5, 20], final={"early": 28, "after": 31})
+    assert recoveries(scene, watcher) == [8]
+    assert waits(scene, watcher) == [23]
+
+
+def test_a_case_that_is_final_after_the_bound_breaks_the_row() -> None:
+    scene, watcher = scene_with(accepted={"slow": 1, "after": 30}, ends=[20], final={"slow": 33, "after": 39})
+    assert late_cases(scene, watcher, 10) == ["slow"]
+    assert late_cases(scene, watcher, 11) == []

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError, connection
 
 from diagnostics.monitoring.instruments import start_exporter
-from diagnostics.services.reconciliation import reconcile
+from diagnostics.services.reconciliation import reconcile, seconds_to_next_pass
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="one pass, then exit")
-        parser.add_argument("--interval", type=float, default=10.0, help="seconds between passes (default: 10)")
+        parser.add_argument("--interval", type=float, default=10.0, help="most seconds between passes (default: 10)")
         parser.add_argument("--json", action="store_true", help="print each pass as one JSON line")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -36,12 +36,14 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())
         while not stopping.is_set():
+            pause = options["interval"]
             try:
                 self._pass(as_json=options["json"])
+                pause = seconds_to_next_pass(interval=pause)
             except (OperationalError, InterfaceError) as error:
                 logger.warning("database unavailable: %s", type(error).__name__)
                 connection.close()
-            stopping.wait(options["interval"])
+            stopping.wait(pause)
 
     def _pass(self, *, as_json: bool) -> None:
         done = reconcile()
