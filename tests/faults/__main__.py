@@ -26,9 +26,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fault", action="append", default=[], help="only this one; may be given again (default: all)")
     parser.add_argument("--pace", choices=PACES, default=PRODUCTION.name, help="the portal's timings (default: as it ships)")
+    parser.add_argument(
+        "--network", action="store_true", help="the shipped network instead of the stub (without F16, F17, F23)"
+    )
     parser.add_argument("--lanes", type=int, default=1, help="portals side by side (default: 1, so that none disturbs another)")
     parser.add_argument("--out", type=Path, default=BUILD / "faults.json")
     parser.add_argument("--page", type=Path, help="only write the table of that JSON into docs/reliability.md")
+    parser.add_argument("--mark", default="faults", help="the page's place for it (default: faults)")
     return parser.parse_args()
 
 
@@ -43,12 +47,14 @@ def main() -> int:
     options = parse()
     if options.page:
         run = json.loads(options.page.read_text(encoding="utf-8"))
-        fill_page(PAGE, name="faults", content=as_markdown(run))
+        fill_page(PAGE, name=options.mark, content=as_markdown(run))
         return 0
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, give_up)
+    if options.network:
+        os.environ["FAULTS_REAL_MODEL"] = "1"  # inherited by the worker
     try:
-        faults = choose(options.fault)
+        faults = choose(options.fault, network=options.network)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

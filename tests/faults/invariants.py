@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from diagnostics.storage import AUDIT_HEADS
 from tests.faults.canaries import find_canaries
 from tests.faults.client import Accepted, Client, Reader
-from tests.faults.marks import probability_of
+from tests.faults.oracle import Answer, expected_of
 from tests.faults.records import FINAL, Row
 from tests.faults.site import Site
-
-TOLERANCE = 1e-6
 
 
 @dataclass
@@ -41,7 +39,8 @@ def judge(site: Site, client: Client, reader: Reader | None, *, run: str, leftov
     off may have left behind: no row names them, and they are swept when they are old enough."""
     verdict = Verdict()
     rows = site.records.cases(run)
-    _judge_rows(verdict, client.accepted, rows)
+    expected = expected_of((one.film for one in client.accepted.values()), site)
+    _judge_rows(verdict, client.accepted, rows, expected)
     _judge_doubles(verdict, client, rows)
     _judge_objects(verdict, site, rows, leftovers)
     pages = reader.answers if reader else Counter[int]()
@@ -55,7 +54,9 @@ def judge(site: Site, client: Client, reader: Reader | None, *, run: str, leftov
     return verdict
 
 
-def _judge_rows(verdict: Verdict, accepted: Mapping[str, Accepted], rows: Mapping[str, Row]) -> None:
+def _judge_rows(
+    verdict: Verdict, accepted: Mapping[str, Accepted], rows: Mapping[str, Row], expected: Mapping[int, Answer]
+) -> None:
     for key, one in accepted.items():
         row = rows.get(one.case_id)
         if row is None or row.key != key:
@@ -67,23 +68,22 @@ def _judge_rows(verdict: Verdict, accepted: Mapping[str, Accepted], rows: Mappin
         elif row.state == "failed":
             verdict.failed += 1
             verdict.say(f"failed: {key} {row.failure}, attempt {row.attempt}")
-        elif fault := _fault_of(one, row):
+        elif fault := _fault_of(one, row, expected[one.film.number]):
             verdict.wrong += 1
             verdict.say(f"wrong: {key} {fault}")
 
 
-def _fault_of(one: Accepted, row: Row) -> str:
+def _fault_of(one: Accepted, row: Row, answer: Answer) -> str:
     """What is wrong with a final row; empty where nothing is."""
     if row.sha256 != one.film.sha256:
         return "has another film's hash"
-    if row.refusal != one.film.refusal:
-        return f"refused with {row.refusal!r} instead of {one.film.refusal!r}"
+    if row.refusal != answer.refusal:
+        return f"refused with {row.refusal!r} instead of {answer.refusal!r}"
     if row.state == "done":
-        expected = probability_of(one.film.sha256)
         if len(row.predictions) != 1:
             return f"has {len(row.predictions)} predictions"
-        if abs(row.predictions[0][1] - expected) > TOLERANCE:
-            return f"says {row.predictions[0][1]} instead of {expected}"
+        if abs(row.predictions[0][1] - answer.probability) > answer.tolerance:
+            return f"says {row.predictions[0][1]} instead of {answer.probability}"
     return ""
 
 

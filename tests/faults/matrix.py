@@ -13,6 +13,7 @@ from tests.faults import redis_faults
 from tests.faults.database_faults import DATABASE_FAULTS
 from tests.faults.embedded_faults import EMBEDDED_FAULTS, site_on
 from tests.faults.invariants import verify_audit, verify_storage
+from tests.faults.marks import network_runs
 from tests.faults.redis_faults import REDIS_FAULTS
 from tests.faults.report import BUILD, COLUMNS, commit
 from tests.faults.scene import Fault, run_fault
@@ -41,13 +42,14 @@ def open_site(kind: str, pace: Pace) -> AbstractContextManager[Site]:
     return large_site(pace) if kind == "large" else site_on(kind, pace)
 
 
-def choose(keys: Iterable[str]) -> list[Fault]:
-    """The named faults, all where none is named; `F5` means F5a and F5b. Raises `ValueError` for a name that none has."""
+def choose(keys: Iterable[str], *, network: bool = False) -> list[Fault]:
+    """The named faults, all where none is named; `F5` means F5a and F5b. With the shipped network, those that need the stub are
+    left out. Raises `ValueError` for a name that none has."""
     wanted = [key.upper() for key in keys]
     found = [fault for fault in FAULTS if not wanted or any(_is_meant(fault, key) for key in wanted)]
     if unknown := [key for key in wanted if not any(_is_meant(fault, key) for fault in FAULTS)]:
         raise ValueError(f"There is no fault {', '.join(unknown)}; there are {', '.join(fault.key for fault in FAULTS)}")
-    return found
+    return [fault for fault in found if not (network and fault.needs_stub)]
 
 
 def _is_meant(fault: Fault, key: str) -> bool:
@@ -78,6 +80,7 @@ def run_all(
             "seed": seed,
             "count": count,
             "pace": pace.name,
+            "model": "the shipped network" if network_runs() else "a stub",
             "cores": os.cpu_count(),
             "minutes": round((time.monotonic() - begun) / 60, 1),
             "rows": done,

@@ -63,7 +63,7 @@ def as_markdown(run: dict[str, Any]) -> str:
     lines = [
         (
             f"Commit `{run['commit']}`, seed {run['seed']}, {run['count']} uploads a fault, timings: {run['pace']}, "
-            f"{run['cores']} processor cores, {run['minutes']} minutes."
+            f"model: {run['model']}, {run['cores']} processor cores, {run['minutes']} minutes."
         ),
         "",
         "| " + " | ".join(titles) + " |",

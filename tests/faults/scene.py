@@ -25,7 +25,7 @@ PATIENCE = 240.0  # for which a client tries one upload again
 
 @dataclass(frozen=True)
 class Fault:
-    """A row of the matrix. `bound` is how long after the last fault, or after its upload if that came later, a case is final."""
+    """A row of the matrix. A case is final `bound` seconds after the last fault, or after its upload if that came later."""
 
     key: str
     title: str

@@ -279,6 +279,6 @@ WHOLE_FAULTS = (
     Fault("F21a", "two reconcilers, workers killed", two_reconcilers, lambda pace: pace.recovery),
     Fault("F21b", "no reconciler for five minutes, a worker killed", no_reconciler, lambda pace: pace.recovery),
     Fault("F22", "backup during uploads, restored elsewhere", restore_backup, lambda pace: pace.recovery),
-    Fault("F23", "a release: workers of the earlier and of this code", upgrade, lambda pace: pace.recovery),
+    Fault("F23", "a release: workers of the earlier and of this code", upgrade, lambda pace: pace.recovery, needs_stub=True),
     Fault("F24", "a random mix of the above", mix, lambda pace: 2 * pace.recovery, may_fail=True),
 )

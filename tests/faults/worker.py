@@ -32,8 +32,9 @@ def main() -> None:
     from diagnostics import worker
     from diagnostics.services import analysis, heartbeat, inference
     from mlmodel import api
+    from tests.faults.marks import network_runs
 
-    if not os.environ.get("FAULTS_REAL_MODEL"):
+    if not network_runs():
         from tests.faults import stub
 
         api.load = stub.load  # type: ignore[assignment]

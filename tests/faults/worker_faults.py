@@ -223,7 +223,12 @@ WORKER_FAULTS = (
     Fault("F3", "worker stopped with cases in hand, back later", stop_and_continue, lambda pace: pace.recovery),
     Fault("F15", "every wake-up call three more times, two workers", deliver_thrice, lambda pace: pace.recovery),
     Fault(
-        "F16", "films that crash, bloat or hang their decoder (5 %)", poison_films, lambda pace: pace.recovery, make=poisoned
+        "F16",
+        "films that crash, bloat or hang their decoder (5 %)",
+        poison_films,
+        lambda pace: pace.recovery,
+        make=poisoned,
+        needs_stub=True,
     ),
     Fault(
         "F17",
@@ -232,5 +237,6 @@ WORKER_FAULTS = (
         hang_bound,
         make=hanging,
         may_fail=True,
+        needs_stub=True,
     ),
 )
