@@ -60,8 +60,8 @@ bench: setup-dev packages ## benchmarks: a table, and JSON under build/
 	@python -m tests.bench.model
 	@python -m tests.bench.training_input
 
-faults: setup-dev packages ## every fault of the matrix against the running portal: make faults N=1000, FAULT=F1, SEED=7, NETWORK=1
-	@python -m tests.faults --count $(or $(N),200) --seed $(or $(SEED),1) $(if $(FAULT),--fault $(FAULT)) $(if $(NETWORK),--network)
+faults: setup-dev packages ## every fault of the matrix against the running portal: make faults N=1000, FAULT=F1, SEED=7, NETWORK=1, SOAK=30
+	@python -m tests.faults --count $(or $(N),200) --seed $(or $(SEED),1) $(if $(FAULT),--fault $(FAULT)) $(if $(NETWORK),--network) $(if $(SOAK),--soak $(SOAK))
 
 lock: setup-dev ## pin the newest versions that requirements*.in allow
 	@pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.txt requirements.in

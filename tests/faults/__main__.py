@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tests.faults.disks import unmount_all
@@ -29,6 +30,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--network", action="store_true", help="the shipped network instead of the stub (without F16, F17, F23)"
     )
+    parser.add_argument("--soak", type=float, default=0.0, help="minutes of F24 (default: as long as uploads come)")
     parser.add_argument("--lanes", type=int, default=1, help="portals side by side (default: 1, so that none disturbs another)")
     parser.add_argument("--out", type=Path, default=BUILD / "faults.json")
     parser.add_argument("--page", type=Path, help="only write the table of that JSON into docs/reliability.md")
@@ -62,7 +64,7 @@ def main() -> int:
         faults,
         count=options.count,
         seed=options.seed,
-        pace=PACES[options.pace],
+        pace=replace(PACES[options.pace], soak=60 * options.soak),
         lanes=options.lanes,
         note=lambda run: write_json(run, options.out),
     )

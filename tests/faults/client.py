@@ -39,7 +39,8 @@ class Accepted:
 class Client:
     """Uploads `count` films, at most `rate` a second; `done` is set when each is accepted or given up.
 
-    The last third comes in a trickle until `release` is called: faults go on for longer than a small number of films.
+    The last third comes in a trickle until `release` is called: faults go on for longer than a small number of films. With
+    `spread_over` so many seconds all of them do.
     """
 
     url: str
@@ -49,6 +50,7 @@ class Client:
     count: int
     rate: float
     patience: float
+    spread_over: float = 0.0
     accepted: dict[str, Accepted] = field(default_factory=dict)
     answers: Counter[int] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
@@ -58,7 +60,8 @@ class Client:
 
     def __post_init__(self) -> None:
         self.done, self._released = threading.Event(), threading.Event()
-        self.first = self.count * 2 // 3
+        self.first = 0 if self.spread_over else self.count * 2 // 3
+        self._trickle = self.count / self.spread_over if self.spread_over else TRICKLE
         self._lock = threading.Lock()
         self._numbers: Iterator[int] = iter(range(self.count))
         self._begun, self._taken = 0.0, 0
@@ -104,7 +107,7 @@ class Client:
             return next(self._numbers, None)
 
     def _wait_turn(self, number: int) -> None:
-        turn = self._begun + min(number, self.first) / self.rate + max(0, number - self.first) / TRICKLE
+        turn = self._begun + min(number, self.first) / self.rate + max(0, number - self.first) / self._trickle
         while (left := turn - time.monotonic()) > 0 and not (number >= self.first and self._released.is_set()):
             time.sleep(min(left, 0.05))
 

@@ -19,6 +19,7 @@ from tests.servers import wait_until
 WATCH_SECONDS = 0.2
 LOOK_SECONDS = 2.0  # a busy machine's watcher may see a final state so much later
 MOST_STRIKES = 20
+SOAK_EVERY = 15.0  # seconds between two faults of a soak, on average
 BATCH = 32  # films of a worker's batch
 PATIENCE = 240.0  # for which a client tries one upload again
 
@@ -35,6 +36,7 @@ class Fault:
     make: Callable[[str, int], Film] = make_film
     may_fail: bool = False  # whether a case may end as failed with its code
     needs_stub: bool = False  # the network itself cannot be made to do this
+    soaks: bool = False  # goes on for the pace's soak
     reads_pages: bool = True
 
 
@@ -92,6 +94,16 @@ class Scene:
         self.facts.setdefault("strikes", done)
         self.client.release()
 
+    def soak(self, act: Callable[[], None]) -> None:
+        """Act at random moments for as long as the pace says, then let the rest through."""
+        end, done = time.monotonic() + self.pace.soak, 0
+        while time.monotonic() < end:
+            time.sleep(self.chance.uniform(2.0, 2 * SOAK_EVERY - 2.0))
+            act()
+            done += 1
+        self.facts.setdefault("strikes", done)
+        self.client.release()
+
     def wait_uploads(self, *, share: float = 1.0, seconds: float = PATIENCE) -> None:
         """Until that share of the films is accepted, or all are settled."""
         end = time.monotonic() + seconds
@@ -137,7 +149,14 @@ def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, A
     site.forget_hits()
     login = site.portal.logins["doctor"]
     client = Client(
-        site.portal.url, login["api_token"], run, lambda number: fault.make(run, number), count, site.pace.rate, PATIENCE
+        site.portal.url,
+        login["api_token"],
+        run,
+        lambda number: fault.make(run, number),
+        count,
+        site.pace.rate,
+        PATIENCE,
+        spread_over=site.pace.soak if fault.soaks else 0.0,
     )
     scene = Scene(fault, site, run, count, random.Random(f"{fault.key}/{seed}"), client)
     watcher, reader = Watcher(site, run), Reader(site.portal.url, login, client)

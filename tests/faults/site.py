@@ -53,6 +53,7 @@ class Pace:
     rate: float  # uploads a second
     stretch: float  # of the time between faults, 1 in production
     allowance: float  # seconds for a busy machine to start a process
+    soak: float = 0.0  # seconds of F24, over which its uploads are spread; 0 for as long as they come
 
     def environment(self) -> dict[str, str]:
         return {

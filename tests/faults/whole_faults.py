@@ -260,7 +260,10 @@ def mix(scene: Scene) -> None:
         with scene.trouble():
             acts[name]()
 
-    scene.every(3.0, strike, least=8)
+    if scene.pace.soak:
+        scene.soak(strike)
+    else:
+        scene.every(3.0, strike, least=8)
     scene.facts["cut_off"] = scene.count  # storage failed too
 
 
@@ -280,5 +283,5 @@ WHOLE_FAULTS = (
     Fault("F21b", "no reconciler for five minutes, a worker killed", no_reconciler, lambda pace: pace.recovery),
     Fault("F22", "backup during uploads, restored elsewhere", restore_backup, lambda pace: pace.recovery),
     Fault("F23", "a release: workers of the earlier and of this code", upgrade, lambda pace: pace.recovery, needs_stub=True),
-    Fault("F24", "a random mix of the above", mix, lambda pace: 2 * pace.recovery, may_fail=True),
+    Fault("F24", "a random mix of the above", mix, lambda pace: 2 * pace.recovery, may_fail=True, soaks=True),
 )
