@@ -41,14 +41,22 @@ class Records:
         self._connection: Any = None
 
     def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows; asked once more where the connection is of before a restart."""
         with self._lock:
+            if self._connection is not None:
+                with contextlib.suppress(psycopg.Error, sqlite3.Error):
+                    return self._run(query, values)
+                self._drop()
             try:
-                cursor = self._connect().cursor()
-                cursor.execute(query.replace("%s", "?") if self.url.startswith("sqlite") else query, values)
-                return list(cursor.fetchall())
+                return self._run(query, values)
             except Exception:
                 self._drop()
                 raise
+
+    def _run(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        cursor = self._connect().cursor()
+        cursor.execute(query.replace("%s", "?") if self.url.startswith("sqlite") else query, values)
+        return list(cursor.fetchall())
 
     @contextlib.contextmanager
     def closed(self) -> Iterator[None]:
