@@ -14,6 +14,9 @@ command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
     missing="$missing libfaketime"
 command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 command -v prometheus-node-exporter >/dev/null 2>&1 || missing="$missing prometheus-node-exporter"
+for exporter in nginx redis postgres blackbox; do
+    command -v "prometheus-$exporter-exporter" >/dev/null 2>&1 || missing="$missing prometheus-$exporter-exporter"
+done
 command -v amtool >/dev/null 2>&1 || missing="$missing prometheus-alertmanager"
 [ -z "$missing" ] && exit 0
 

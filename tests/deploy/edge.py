@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
@@ -21,6 +21,8 @@ from tests.servers import free_port, port_answers, postgres_server, process, red
 
 DEPLOY = ROOT / "deploy"
 HOST = "localhost"
+GUNICORN = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn/production.py", "pneumo_site.wsgi"]
+LOCAL_FILMS = {"LOCAL_FILMS_BY_PROXY": "/films/"}
 
 
 @dataclass
@@ -125,29 +127,27 @@ def production_portal(directory: Path) -> Iterator[Portal]:
         postgres_server(Path(cluster)) as database_url,
         redis_server(directory) as redis_url,
     ):
-        portal = _prepare(directory, database_url=database_url, redis_url=redis_url)
-        gunicorn = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn/production.py", "pneumo_site.wsgi"]
-        with process(gunicorn, directory / "web.log", cwd=ROOT, env=portal.environment), portal.worker():
+        portal = prepare_production(directory, {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **LOCAL_FILMS})
+        with process(GUNICORN, directory / "web.log", cwd=ROOT, env=portal.environment), portal.worker():
             wait_until(portal.is_ready, f"the portal's readiness (see {directory})", seconds=180)
             yield portal
 
 
-def _prepare(directory: Path, *, database_url: str, redis_url: str) -> Portal:
+def prepare_production(directory: Path, settings: Mapping[str, str]) -> Portal:
+    """What a production portal's processes are started with, its tables and its cast; nothing runs yet."""
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if name not in {"DJANGO_SETTINGS_MODULE", "VAR_DIR"}}
     environment = inherited | {
         "PORTAL_PROFILE": "production",
         "VAR_DIR": str(directory),
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
         "SECRET_KEY": token_urlsafe(48),
         "AUDIT_KEY": token_urlsafe(48),
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
-        "LOCAL_FILMS_BY_PROXY": "/films/",
         "PORTAL_BIND": f"127.0.0.1:{port}",
         "WEB_CONCURRENCY": "2",
         "WORKER_DECODERS": "1",
         "PYTHONUNBUFFERED": "1",
+        **settings,
     }
     portal = Portal(f"http://127.0.0.1:{port}", directory, environment)
     portal.manage("prepare")

@@ -1,5 +1,6 @@
 """A real Prometheus with the configuration that we ship: the same jobs and rules, other targets, and a shorter pulse."""
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,27 +41,50 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus_server(directory: Path, targets: Mapping[str, int]) -> Iterator[Prometheus]:
-    """Scrapes the ports of loopback that are named by job; other jobs have no target."""
-    home = directory / "etc"
+def prometheus_server(
+    directory: Path,
+    targets: Mapping[str, int],
+    *,
+    token: str = "",
+    certificate_of: str = "",
+    alerts_soon: bool = False,
+) -> Iterator[Prometheus]:
+    """Scrapes the ports of loopback that are named by job; other jobs have no target.
+
+    With `certificate_of` the job `certificate`, whose port is the exporter's, opens that address; with `alerts_soon` an alert
+    fires as soon as its expression holds.
+    """
+    home, port = directory / "etc", free_port()
     shutil.copytree(SHIPPED, home)
-    (home / "metrics_token").write_text("not asked for", encoding="ascii")
-    configuration = (home / "prometheus.yml").read_text(encoding="utf-8")
-    for written, quicker in (PULSE | {"evaluation_interval: 15s": "evaluation_interval: 2s"}).items():
-        assert written in configuration
-        configuration = configuration.replace(written, quicker)
-    (home / "prometheus.yml").write_text(configuration, encoding="utf-8")
-    port = free_port()
+    (home / "metrics_token").write_text(token or "not asked for", encoding="ascii")
+    _rewrite(home / "prometheus.yml", PULSE | {"evaluation_interval: 15s": "evaluation_interval: 2s"})
+    if alerts_soon:
+        rules = home / "rules" / "alerts.yml"
+        rules.write_text(re.sub(r"for: \d+[mh]", "for: 0s", rules.read_text(encoding="utf-8")), encoding="utf-8")
     for path in (home / "targets").iterdir():
-        job = path.stem
-        ports = [port] if job == "prometheus" else [targets[job]] if job in targets else []
-        path.write_text(yaml.safe_dump([{"targets": [f"127.0.0.1:{number}" for number in ports]}]), encoding="utf-8")
+        entry = _target(path.stem, {**targets, "prometheus": port}, certificate_of)
+        path.write_text(yaml.safe_dump([entry]), encoding="utf-8")
     options = [f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'data'}"]
     command = ["prometheus", *options, f"--web.listen-address=127.0.0.1:{port}"]
     with process(command, directory / "prometheus.log"):
         server = Prometheus(f"http://127.0.0.1:{port}")
         wait_until(lambda: _answers(server), "Prometheus' start")
         yield server
+
+
+def _target(job: str, ports: Mapping[str, int], certificate_of: str) -> dict[str, Any]:
+    address = f"127.0.0.1:{ports[job]}" if job in ports else ""
+    if job == "certificate" and address:
+        return {"targets": [certificate_of], "labels": {"exporter": address}}
+    return {"targets": [address] if address else []}
+
+
+def _rewrite(path: Path, replacements: Mapping[str, str]) -> None:
+    text = path.read_text(encoding="utf-8")
+    for written, instead in replacements.items():
+        assert written in text
+        text = text.replace(written, instead)
+    path.write_text(text, encoding="utf-8")
 
 
 def _answers(server: Prometheus) -> bool:
