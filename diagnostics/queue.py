@@ -3,6 +3,7 @@
 import logging
 import time
 from functools import cache, partial
+from typing import Any
 from uuid import UUID
 
 import django_rq
@@ -11,6 +12,7 @@ from django.db import transaction
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from rq import Queue
 from rq.exceptions import DuplicateJobError
@@ -30,7 +32,17 @@ def web_connection() -> Redis:
 
     redis-py's own default retries for four seconds.
     """
-    return Redis(**settings.REDIS, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+    return connect(socket_connect_timeout=1, socket_timeout=1)
+
+
+def connect(**limits: Any) -> Redis:
+    """A client of the server in the settings that tries nothing twice.
+
+    It neither introduces itself (CLIENT SETINFO) nor asks to be told of maintenance: the user that ships may do neither, and
+    older servers enter each try as a denial.
+    """
+    silent = MaintNotificationsConfig(enabled=False)
+    return Redis(**settings.REDIS, **limits, retry=Retry(NoBackoff(), 0), driver_info=None, maint_notifications_config=silent)
 
 
 def analysis_queue(connection: Redis) -> Queue:

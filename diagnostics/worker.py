@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 from rq import SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -139,7 +137,7 @@ def _listen() -> None:
 
 def worker_connection() -> Redis:
     """The listener's own connection; RQ sets its time limits to fit the blocking dequeue, and has a patience of its own."""
-    return Redis(**settings.REDIS, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0))
+    return queue.connect(socket_connect_timeout=2)
 
 
 def _install_stop(pipeline: Pipeline) -> None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from diagnostics.models import Case, Patient, Review, Worker
+from diagnostics.views.screen import Screen
 from tests.diagnostics.cases import make_case, make_prediction
 
 HTMX = {"HX-Request": "true"}
@@ -105,6 +106,17 @@ def test_a_duplicate_links_to_the_earlier_case(reader: Client, doctor: User) -> 
     text = page_of(reader, analysed(doctor, duplicate_of=earlier))
     assert "The same film was analysed on 3 May 2020 with version 1.0.0." in text
     assert earlier.get_absolute_url() in text
+
+
+def test_a_duplicate_that_its_pixels_betray_is_told_with_the_picture(reader: Client, doctor: User) -> None:
+    case = analysed(doctor, duplicate_of=analysed(doctor), display="ready")
+    screen = Screen(case, doctor)
+    status, shown = f"/cases/{case.pk}/status/", {"result": screen.result_stamp, "film": "drawing"}
+    text = reader.get(status, shown).content.decode()
+    assert 'id="duplicate" hx-swap-oob="true"' in text
+    assert "The same film was analysed on" in text
+    assert 'id="result"' not in text
+    assert 'id="duplicate" hx-swap-oob' not in reader.get(status, {"result": "queued", "film": "drawing"}).content.decode()
 
 
 def test_other_films_of_the_patient_and_study_are_linked(reader: Client, doctor: User) -> None:
