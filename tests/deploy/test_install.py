@@ -9,7 +9,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from tests.deploy import machine as machines
+from tests.deploy.clean_debian import RELEASE, CleanMachine, is_asked_for
 from tests.deploy.edge import log_in
 from tests.deploy.machine import Machine
 from tests.portal import ROOT
@@ -93,16 +94,22 @@ def test_another_system_a_half_finished_run_and_no_root_are_refused(machine: Mac
     assert "not Debian 12" in machine.run("bash", INSTALL, "web").stderr
 
 
-@pytest.fixture
-def ready(machine: Machine, tmp_path: Path) -> Iterator[Machine]:
+@contextmanager
+def prepared(machine: Machine, directory: Path) -> Iterator[Machine]:
     """All that an operator prepares: settings, secrets, certificate, database and Redis."""
     with ExitStack() as stack:
         cluster = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portal-pg-")))
-        settings = complete(stack.enter_context(postgres_server(cluster)), stack.enter_context(redis_server(tmp_path)))
+        settings = complete(stack.enter_context(postgres_server(cluster)), stack.enter_context(redis_server(directory)))
         machine.write("/etc/portal/secrets/audit_key", token_urlsafe(48))
         machine.configure(
             settings | {"PORTAL_BIND": f"127.0.0.1:{free_port()}", "WEB_CONCURRENCY": "2", "WORKER_DECODERS": "1"}
         )
+        yield machine
+
+
+@pytest.fixture
+def ready(machine: Machine, tmp_path: Path) -> Iterator[Machine]:
+    with prepared(machine, tmp_path):
         machine.lend_libraries()
         yield machine
 
@@ -131,6 +138,22 @@ def in_service(machine: Machine) -> str:
 @pytest.mark.redis
 @pytest.mark.model
 def test_a_fresh_machine_becomes_a_portal_that_works(ready: Machine, tmp_path: Path) -> None:
+    becomes_a_portal(ready, tmp_path, INSTALL)
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+@pytest.mark.model
+@pytest.mark.skipif(not is_asked_for(), reason="downloads over 2 GB; CLEAN_DEBIAN=1, root and debootstrap make it run")
+def test_a_clean_debian_becomes_a_portal_that_works(tmp_path: Path) -> None:
+    machine = CleanMachine(tmp_path / "debian")
+    machine.certify()
+    with prepared(machine, tmp_path):
+        becomes_a_portal(machine, tmp_path, f"{RELEASE}/deploy/install.sh")
+
+
+def becomes_a_portal(ready: Machine, tmp_path: Path, install: str) -> None:
+    """Install twice, start what systemd would start, and use it."""
     ports = {"HTTP_LISTEN": free_port(), "HTTPS_LISTEN": free_port(), "STATUS_PORT": free_port()}
     bind = next(
         line for line in ready.path("/etc/portal/portal.env").read_text().splitlines() if line.startswith("PORTAL_BIND")
@@ -139,7 +162,7 @@ def test_a_fresh_machine_becomes_a_portal_that_works(ready: Machine, tmp_path: P
         "/etc/portal/nginx.env", "".join(f"{name}={port}\n" for name, port in ports.items()) + f"UPSTREAMS={bind[12:]}\n"
     )
     for _ in range(2):  # running it again does no harm
-        done = ready.run("bash", INSTALL, "all")
+        done = ready.run("bash", install, "all")
         assert done.returncode == 0, done.stdout + done.stderr
     assert in_service(ready) == "releases/0.1.0"
     assert ready.path("/etc/portal/portal.env").stat().st_mode & 0o777 == 0o600
