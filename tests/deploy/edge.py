@@ -117,7 +117,7 @@ def nginx(portal: Portal, directory: Path, **variables: str) -> Iterator[Edge]:
 
 
 @contextlib.contextmanager
-def production_portal(directory: Path) -> Iterator[Portal]:
+def production_portal(directory: Path, **settings: str) -> Iterator[Portal]:
     """gunicorn and a worker with PORTAL_PROFILE=production over PostgreSQL, Redis and local films that nginx sends.
 
     The cast comes from the demo hospital, which only the embedded profile seeds: same database, same keys.
@@ -127,7 +127,8 @@ def production_portal(directory: Path) -> Iterator[Portal]:
         postgres_server(Path(cluster)) as database_url,
         redis_server(directory) as redis_url,
     ):
-        portal = prepare_production(directory, {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **LOCAL_FILMS})
+        servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        portal = prepare_production(directory, {**servers, **LOCAL_FILMS, **settings})
         with process(GUNICORN, directory / "web.log", cwd=ROOT, env=portal.environment), portal.worker():
             wait_until(portal.is_ready, f"the portal's readiness (see {directory})", seconds=180)
             yield portal
