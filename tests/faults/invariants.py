@@ -133,8 +133,8 @@ def verify_audit(site: Site) -> str:
     return verify(site, "verify_audit")
 
 
-def verify_storage(site: Site) -> str:
-    return verify(site, "verify_storage", "--json")
+def verify_storage(site: Site, *, quick: bool = False) -> str:
+    return verify(site, "verify_storage", "--json", *(["--quick"] if quick else []))
 
 
 def last_line(text: str | bytes | None) -> str:

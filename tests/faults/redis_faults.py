@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from tests.faults.parts import Redis
 from tests.faults.scene import Fault, Scene
-from tests.faults.site import Pace, Site
+from tests.faults.site import Pace
 
 UPLOAD_EXTRA_SECONDS = 1.5  # F6: what an upload may take longer while Redis is away
 NORMAL_UPLOADS = 20  # sent before the fault, for comparison
@@ -99,7 +99,7 @@ def compare_uploads(scene: Scene) -> None:
     """The slowest uploads against those of the run without a fault, where there was one."""
     ordered = sorted(one.seconds for one in scene.client.accepted.values())
     slowest = ordered[int(0.99 * (len(ordered) - 1))]
-    normal = NORMAL.get(id(scene.site))
+    normal = NORMAL.get(scene.site.kind)
     if normal is not None:
         scene.facts["upload p99 without a fault"] = normal
         if slowest > normal + UPLOAD_EXTRA_SECONDS:
@@ -108,11 +108,11 @@ def compare_uploads(scene: Scene) -> None:
         scene.facts.setdefault("broken", []).append("an upload was not accepted at once")
 
 
-NORMAL: dict[int, float] = {}  # of each site, the 99th percentile of an upload's seconds with no fault
+NORMAL: dict[str, float] = {}  # of each kind of site, the 99th percentile of an upload's seconds with no fault
 
 
-def remember_normal(site: Site, upload_p99: float) -> None:
-    NORMAL[id(site)] = upload_p99
+def remember_normal(kind: str, upload_p99: float) -> None:
+    NORMAL[kind] = upload_p99
 
 
 def drain_bound(pace: Pace) -> float:
