@@ -16,13 +16,12 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import HttpBearer
 from pydantic import AfterValidator
 
-from accounts import audit
 from accounts.audit import Action
 from accounts.lockout import too_many_tokens
-from accounts.models import ApiToken, Scope, User
+from accounts.models import Scope, User
 from accounts.permissions import may_upload, record_denial
 from accounts.second_factor import MISSING, lacks_second_factor
-from accounts.tokens import find_api_token
+from accounts.tokens import find_api_token, record_invalid_token, record_refused_token
 from diagnostics.codes import sentence
 from diagnostics.exceptions import StorageUnavailableError, UploadRefusedError
 from diagnostics.models import Case, GateOverride
@@ -52,27 +51,17 @@ class Token(HttpBearer):
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
         found = find_api_token(token=token)
         if found is None:
+            record_invalid_token(request, token=token)
             if too_many_tokens(request):
                 raise HttpError(429, TOO_MANY_GUESSES)
             return None
         if lacks_second_factor(found.user):
-            _note_denied(found, missing="second factor")
+            record_refused_token(request, token=found, by=found.user, missing="second factor")
             raise HttpError(403, MISSING[1])
         if not found.allows(self.scope):
-            _note_denied(found, scope=self.scope.value)
+            record_refused_token(request, token=found, by=found.user, scope=self.scope.value)
             raise HttpError(403, f"This token lacks the scope {self.scope}.")
         return found.user
-
-
-def _note_denied(token: ApiToken, **details: str) -> None:
-    audit.record(
-        audit.Action.ACCESS_DENIED,
-        actor=token.user,
-        object_type="api_token",
-        object_id=token.pk,
-        outcome=audit.Outcome.DENIED,
-        details=details,
-    )
 
 
 class AcceptedSchema(Schema):
