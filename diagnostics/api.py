@@ -16,7 +16,6 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import HttpBearer
 from pydantic import AfterValidator
 
-from accounts.audit import Action
 from accounts.lockout import too_many_tokens
 from accounts.models import Scope, User
 from accounts.permissions import may_upload, record_denial
@@ -25,8 +24,8 @@ from accounts.tokens import find_api_token, record_invalid_token, record_refused
 from diagnostics.codes import sentence
 from diagnostics.exceptions import StorageUnavailableError, UploadRefusedError
 from diagnostics.models import Case, GateOverride
-from diagnostics.services.trail import record_case
 from diagnostics.services.uploads import PatientData, accept_upload
+from diagnostics.services.viewing import note_read_by_program
 from diagnostics.wording import signed_review
 
 STORAGE_DOWN = ("STORAGE_UNAVAILABLE", "The storage of films does not answer. Nothing was saved; please send the film again.")
@@ -166,8 +165,7 @@ def read_case(request: HttpRequest, case_id: UUID) -> dict[str, Any]:
         if Case.objects.filter(pk=case_id).exists():
             record_denial(request, user=user, object_type="case", object_id=case_id)
         raise HttpError(404, NOT_FOUND[1])
-    if case.is_final:  # a program asks again and again; while the film waits the answer tells nothing of it
-        record_case(Action.CASE_VIEWED, case=case, actor=user, details={"through": "api", "state": case.state})
+    note_read_by_program(case=case, reader=user)
     code = case.refusal_code or case.failure_code
     return {
         **_accepted(request, case),
