@@ -151,8 +151,8 @@ class ReviewAdmin(OfCaseAdmin):
 
 
 @admin.register(EmergencyAccess)
-class EmergencyAccessAdmin(RecordMixin, HospitalScopedAdmin):
-    """For the admins of both hospitals: whose case it is, and whose doctor."""
+class EmergencyAccessAdmin(OfCaseAdmin):
+    """For the admins of both hospitals: whose case it is, and whose doctor. The reasons tell of the patient."""
 
     list_display = ["opened_at", "user", "users_hospital", "case", "cases_hospital", "expires_at", "ended_at", "reason"]
     list_filter = ["opened_at", "ended_at"]
