@@ -81,7 +81,7 @@ def record(
         request_id=context.request_id,
         details=dict(details or {}),
     )
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # no round trip more with the lock held; a failure undoes the whole change
         _append(event)
     return event
 
