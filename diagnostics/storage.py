@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
@@ -18,6 +19,7 @@ from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedErr
 from diagnostics.monitoring.instruments import STORAGE_ERRORS
 
 COPY_CHUNK = 256 * 1024  # bytes
+NAMES_AT_ONCE = 100_000  # of a folder in memory: some 27 MB
 ORIGINALS, DISPLAYS, HEATMAPS, PROBES = "cases", "displays", "heatmaps", "probes"  # the folders of our keys
 AUDIT_HEADS = "audit-heads"  # ends of the audit log
 LOOKS, LOOK_AGAIN_SECONDS = 3, 0.2  # before a stored film counts as damaged
@@ -105,7 +107,7 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
     def list_objects(self, folder: str) -> Iterator[StoredObject]:
         """All files of a folder by name, those that are still being written too."""
         directory = Path(self.path(folder))
-        for name in sorted(path.name for path in directory.iterdir()) if directory.is_dir() else ():
+        for name in _names_in_order(directory) if directory.is_dir() else ():
             try:
                 facts = (directory / name).stat()
             except FileNotFoundError:  # finished or removed since the listing
@@ -278,6 +280,18 @@ def check_storage() -> None:
         raise StorageUnavailableError("the probe did not come back") from error
     finally:
         delete_quietly(key)
+
+
+def _names_in_order(directory: Path) -> Iterator[str]:
+    """The names in a directory, sorted, no more than a batch of them in memory: it is read once for each batch."""
+    last = ""
+    while True:
+        with os.scandir(directory) as entries:
+            batch = nsmallest(NAMES_AT_ONCE, (entry.name for entry in entries if entry.name > last))
+        yield from batch
+        if len(batch) < NAMES_AT_ONCE:
+            return
+        last = batch[-1]
 
 
 def _make_directories(directory: Path) -> None:
