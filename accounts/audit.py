@@ -86,6 +86,11 @@ def record(
     return event
 
 
+def record_about(user: User, action: AuditAction, *, by: User | None, **details: object) -> None:
+    """An entry about a user's account; the hospital is the account's, so that its admins see it."""
+    record(action, actor=by, object_type="user", object_id=user.pk, hospital=user.hospital_id, details=details)
+
+
 def record_version_step(
     step: str, *, version: str, by: User | None, approved_by: User | None = None, forced: bool = False
 ) -> None:

@@ -11,10 +11,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import audit
-from accounts.audit import Action, Outcome
+from accounts.audit import Action, Outcome, record_about
 from accounts.lockout import enters_refusal
 from accounts.models import ApiToken, Scope, User
-from accounts.users import record_about
 
 PREFIX = "pneumo_"
 MAX_DAYS = 3650

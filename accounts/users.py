@@ -12,8 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from accounts import audit
-from accounts.audit import Action
+from accounts.audit import Action, record_about
 from accounts.models import ApiToken, User
 
 
@@ -64,11 +63,6 @@ def end_other_sessions(*, request: HttpRequest) -> None:
     end_sessions(users=User.objects.filter(pk=request.user.pk), by=request.user)
     request.user.refresh_from_db(fields=["session_version"])
     update_session_auth_hash(request, request.user)
-
-
-def record_about(user: User, action: Action, *, by: User | None, **details: Any) -> None:
-    """An entry about a user's account; the hospital is the account's, so that its admins see it."""
-    audit.record(action, actor=by, object_type="user", object_id=user.pk, hospital=user.hospital_id, details=details)
 
 
 def _end_sessions(users: Sequence[User]) -> None:

@@ -89,7 +89,7 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(target.parent)
+        sync_to_disk(target.parent)
         return name
 
     def _open(self, name: str, mode: str = "rb") -> File:
@@ -302,11 +302,12 @@ def _make_directories(directory: Path) -> None:
         directory = directory.parent
     for path in reversed(missing):
         path.mkdir(mode=0o750, exist_ok=True)
-        _sync_directory(path.parent)
+        sync_to_disk(path.parent)
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync_to_disk(path: Path) -> None:
+    """What a file holds, or which names a directory has, survives a power cut from now on."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
