@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tracemalloc
+from heapq import nsmallest
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,8 @@ def test_a_folder_is_listed_in_order_with_a_part_of_its_names_in_memory(count: i
     keys = [f"cases/{uuid4()}" for _ in range(count)]
     for key in keys:
         storage.save_derived(key, b"film")
-    held = mock.Mock(wraps=storage.nsmallest)
-    monkeypatch.setattr(storage, "nsmallest", held)
+    held = mock.Mock(wraps=nsmallest)
+    monkeypatch.setattr("diagnostics.storage.nsmallest", held)
     assert [stored.key for stored in storage.list_folder("cases")] == sorted(keys)
     assert held.call_count == (count // 5 + 1 if count else 0)
     assert all(call.args[0] == 5 for call in held.call_args_list)
