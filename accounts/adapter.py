@@ -14,10 +14,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts import audit, lockout
-from accounts.audit import Action, Outcome
+from accounts.audit import Action, Outcome, record_about
 from accounts.mailing import send_in_background
 from accounts.models import User
-from accounts.users import record_about
 
 
 class ClosedAccountAdapter(DefaultAccountAdapter):

@@ -15,13 +15,13 @@ from django.http import HttpRequest
 from django.views.generic import RedirectView
 
 from accounts.admin_base import HospitalScopedAdmin
-from accounts.audit import Action
+from accounts.audit import Action, record_about
 from accounts.audit_admin import AuditEventAdmin
 from accounts.invitations import InvitationError, invitation_url, mail_invitation, renew_invitation
 from accounts.models import ApiToken, Hospital, Role, User
 from accounts.permissions import assignable_roles, may_manage
 from accounts.tokens import revoke_api_token
-from accounts.users import deactivate_users, end_sessions, record_about, remove_second_factors
+from accounts.users import deactivate_users, end_sessions, end_standing, remove_second_factors
 
 # One door: the portal's log-in with its second factor and rate limits, and its password page.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -103,7 +103,9 @@ class UserAdmin(HospitalScopedAdmin):
             transaction.on_commit(lambda: self._invite(request, obj))
         elif "is_active" in form.changed_data and not obj.is_active:
             deactivate_users(users=this_user, by=by)
-        elif {"role", "hospital", "is_superuser", "email"} & set(form.changed_data):
+        elif {"role", "hospital", "is_superuser"} & set(form.changed_data):
+            end_standing(users=this_user, by=by)
+        elif "email" in form.changed_data:
             end_sessions(users=this_user, by=by)
         # Last: it locks the log's end, and whoever revokes one of the user's tokens waits for that with the token locked.
         access = ACCESS_FIELDS if not change else [name for name in ACCESS_FIELDS if name in form.changed_data]

@@ -81,9 +81,14 @@ def record(
         request_id=context.request_id,
         details=dict(details or {}),
     )
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # no round trip more with the lock held; a failure undoes the whole change
         _append(event)
     return event
+
+
+def record_about(user: User, action: AuditAction, *, by: User | None, **details: object) -> None:
+    """An entry about a user's account; the hospital is the account's, so that its admins see it."""
+    record(action, actor=by, object_type="user", object_id=user.pk, hospital=user.hospital_id, details=details)
 
 
 def record_version_step(

@@ -3,7 +3,7 @@
 They stop the portal itself, its admin, and whoever holds its password from a slip or a quiet correction. The owner of a table
 can drop its triggers: against that stands the chain (`accounts.audit`).
 
-A migration that changes the table on SQLite makes it anew, without triggers: it ends with `install_in_migration`.
+A migration that changes the table on SQLite makes it anew, without triggers: it begins and ends with `put_back`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,6 +49,12 @@ def install_in_migration(_apps: object, editor: BaseDatabaseSchemaEditor) -> Non
 
 def remove_in_migration(_apps: object, editor: BaseDatabaseSchemaEditor) -> None:
     remove(editor.connection)
+
+
+def put_back(_apps: object, editor: BaseDatabaseSchemaEditor) -> None:
+    """After the table's change, whichever way the migration goes."""
+    remove(editor.connection)
+    install(editor.connection)
 
 
 def _run(connection: BaseDatabaseWrapper, statements: Mapping[str, Sequence[str]]) -> None:

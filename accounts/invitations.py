@@ -14,9 +14,8 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from accounts.audit import Action
+from accounts.audit import Action, record_about
 from accounts.models import User
-from accounts.users import record_about
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,8 @@ from django.utils.crypto import salted_hmac
 KNOWN_SECONDS = 30 * 24 * 3600
 RETRY_SECONDS = 900
 APP = "accounts"
+# Entries of the audit log about refused tokens: of one token at one address, and of all. Whoever floods the door fills no log.
+ENTERED_OF_ONE, ENTERED_OF_ALL = "1/m/key", "60/m/key"
 
 
 def count_guess(request: HttpRequest, *, email: str) -> RateLimitUsage | None:
@@ -35,6 +37,14 @@ def too_many_tokens(request: HttpRequest) -> bool:
     """Count one invalid API token of this address; whether there were too many. A valid one is never asked about."""
     config = {"token": settings.INVALID_TOKENS_PER_ADDRESS}
     return not consume(request, app=APP, action="token", config=config, limit_get=True)
+
+
+def enters_refusal(request: HttpRequest, *, token: str) -> bool:
+    """Whether the refusal of this token, told by anything but its text, is entered: the first of a minute at each address."""
+    rates = ((ENTERED_OF_ONE, f"{get_ip(request)} {token}"), (ENTERED_OF_ALL, "all"))
+    return all(
+        consume(request, app=APP, action="refusal", config={"refusal": rate}, key=key, limit_get=True) for rate, key in rates
+    )
 
 
 def middleware(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:

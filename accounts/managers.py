@@ -26,8 +26,7 @@ class UserManager(BaseUserManager["User"]):
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """For `createsuperuser`: of the named hospital, else of the first one (made when there is none)."""
         # They need the models, which need this
-        from accounts.audit import Action
-        from accounts.users import record_about
+        from accounts.audit import Action, record_about
 
         hospitals = apps.get_model("accounts", "Hospital").objects
         with transaction.atomic(using=self._db):

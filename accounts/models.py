@@ -178,16 +178,22 @@ class AuditEvent(models.Model):
     """One entry of the audit log. Only `accounts.audit.record` writes it; triggers in the database refuse change and deletion.
 
     The log holds identifiers and closed words, never a name, a tag or what somebody typed. `patient` and `object_id` are no
-    foreign keys: the entry outlives what it tells of. `digest` chains each entry to the one before it (`accounts.audit`).
+    foreign keys: the entry outlives what it tells of. `actor` and `hospital` are none to the database, which would lock their
+    rows for each entry: whoever changes an address or a name holds that lock, and waits for the end of the chain. `digest`
+    chains each entry to the one before it (`accounts.audit`).
     """
 
     sequence = models.BigIntegerField("number", primary_key=True)
     at = models.DateTimeField("time")
     action = models.CharField(max_length=24, choices=AuditAction)
     outcome = models.CharField(max_length=8, choices=AuditOutcome, default=AuditOutcome.SUCCESS)
-    actor = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="audit_events")
+    actor = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, blank=True, related_name="audit_events", db_constraint=False
+    )
     role = models.CharField(max_length=20, blank=True, help_text="The actor's at that time.")
-    hospital = models.ForeignKey(Hospital, on_delete=models.PROTECT, null=True, blank=True, related_name="audit_events")
+    hospital = models.ForeignKey(
+        Hospital, on_delete=models.PROTECT, null=True, blank=True, related_name="audit_events", db_constraint=False
+    )
     object_type = models.CharField("kind of object", max_length=40, blank=True)
     object_id = models.CharField("object", max_length=64, blank=True)
     patient = models.UUIDField("patient's key", null=True, blank=True)

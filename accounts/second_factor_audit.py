@@ -16,9 +16,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import URLPattern, URLResolver
 
 from accounts import audit
-from accounts.audit import Action, Outcome
+from accounts.audit import Action, Outcome, record_about
 from accounts.models import User
-from accounts.users import record_about
 
 View = Callable[..., HttpResponseBase]
 # They ask for a factor and change none. In one transaction the tries of a guesser who sends several at once would not see each

@@ -7,11 +7,13 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Q
+from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.audit import Action
+from accounts import audit
+from accounts.audit import Action, Outcome, record_about
+from accounts.lockout import enters_refusal
 from accounts.models import ApiToken, Scope, User
-from accounts.users import record_about
 
 PREFIX = "pneumo_"
 MAX_DAYS = 3650
@@ -60,6 +62,35 @@ def find_api_token(*, token: str) -> ApiToken | None:
     if row.last_used_at is None or row.last_used_at < now - LAST_USED_GRAIN:
         ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)
     return row
+
+
+def record_invalid_token(request: HttpRequest, *, token: str) -> None:
+    """An entry about a text that opened nothing: which token it was, where it ever was one, and why it is none now."""
+    row = ApiToken.objects.select_related("user").filter(digest=_digest(token)).first()
+    record_refused_token(request, token=row, reason=_why_not(row))
+
+
+def record_refused_token(request: HttpRequest, *, token: ApiToken | None, by: User | None = None, **details: str) -> None:
+    """An entry in the hospital of the token's user, at most once a minute for each address, token and cause; never its text."""
+    told = str(token.pk) if token else ""
+    if enters_refusal(request, token=f"{told} {details}"):
+        audit.record(
+            Action.ACCESS_DENIED,
+            actor=by,
+            object_type="api_token",
+            object_id=told,
+            hospital=token.user.hospital_id if token else None,
+            outcome=Outcome.DENIED,
+            details=details,
+        )
+
+
+def _why_not(row: ApiToken | None) -> str:
+    if row is None:
+        return "unknown"
+    if row.revoked_at:
+        return "revoked"
+    return "expired" if row.expires_at <= timezone.now() else "inactive user"
 
 
 @transaction.atomic

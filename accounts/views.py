@@ -11,14 +11,14 @@ from django.shortcuts import get_object_or_404, render, resolve_url
 from django.urls import reverse_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.audit import Action
+from accounts.audit import Action, record_about
 from accounts.invitations import invitation_tokens
 from accounts.models import ApiToken, User
 from accounts.permissions import needs_second_factor
 from accounts.second_factor import has_second_factor
 from accounts.sessions import keep_alive, passive, remaining
 from accounts.tokens import revoke_api_token
-from accounts.users import end_other_sessions, record_about
+from accounts.users import end_other_sessions
 
 
 @require_safe

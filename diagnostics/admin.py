@@ -151,22 +151,22 @@ class ReviewAdmin(OfCaseAdmin):
 
 
 @admin.register(EmergencyAccess)
-class EmergencyAccessAdmin(RecordMixin, HospitalScopedAdmin):
-    """For the admins of both hospitals: whose case it is, and whose doctor."""
+class EmergencyAccessAdmin(OfCaseAdmin):
+    """For the admins of both hospitals: whose case it is, and whose doctor. The reasons tell of the patient."""
 
     list_display = ["opened_at", "user", "users_hospital", "case", "cases_hospital", "expires_at", "ended_at", "reason"]
     list_filter = ["opened_at", "ended_at"]
-    list_select_related = ["user__hospital", "case__hospital"]
+    list_select_related = ["user", "user_hospital", "case__hospital"]
     search_fields = ["=id", "=case__id", "user__email", "user__full_name"]
     fields = ["user", "users_hospital", "case", "cases_hospital", "reason", "opened_at", "expires_at", "ended_at"]
     actions = ["end"]
 
     def of_hospital(self, user: User) -> Q:
-        return Q(case__hospital=user.hospital_id) | Q(user__hospital=user.hospital_id)
+        return Q(case__hospital=user.hospital_id) | Q(user_hospital=user.hospital_id)
 
     @admin.display(description="the user's hospital")
     def users_hospital(self, access: EmergencyAccess) -> str:
-        return access.user.hospital.name
+        return access.user_hospital.name
 
     @admin.display(description="the case's hospital")
     def cases_hospital(self, access: EmergencyAccess) -> str:

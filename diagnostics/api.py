@@ -16,18 +16,16 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import HttpBearer
 from pydantic import AfterValidator
 
-from accounts import audit
-from accounts.audit import Action
 from accounts.lockout import too_many_tokens
-from accounts.models import ApiToken, Scope, User
+from accounts.models import Scope, User
 from accounts.permissions import may_upload, record_denial
 from accounts.second_factor import MISSING, lacks_second_factor
-from accounts.tokens import find_api_token
+from accounts.tokens import find_api_token, record_invalid_token, record_refused_token
 from diagnostics.codes import sentence
 from diagnostics.exceptions import StorageUnavailableError, UploadRefusedError
 from diagnostics.models import Case, GateOverride
-from diagnostics.services.trail import record_case
 from diagnostics.services.uploads import PatientData, accept_upload
+from diagnostics.services.viewing import note_read_by_program
 from diagnostics.wording import signed_review
 
 STORAGE_DOWN = ("STORAGE_UNAVAILABLE", "The storage of films does not answer. Nothing was saved; please send the film again.")
@@ -52,27 +50,17 @@ class Token(HttpBearer):
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
         found = find_api_token(token=token)
         if found is None:
+            record_invalid_token(request, token=token)
             if too_many_tokens(request):
                 raise HttpError(429, TOO_MANY_GUESSES)
             return None
         if lacks_second_factor(found.user):
-            _note_denied(found, missing="second factor")
+            record_refused_token(request, token=found, by=found.user, missing="second factor")
             raise HttpError(403, MISSING[1])
         if not found.allows(self.scope):
-            _note_denied(found, scope=self.scope.value)
+            record_refused_token(request, token=found, by=found.user, scope=self.scope.value)
             raise HttpError(403, f"This token lacks the scope {self.scope}.")
         return found.user
-
-
-def _note_denied(token: ApiToken, **details: str) -> None:
-    audit.record(
-        audit.Action.ACCESS_DENIED,
-        actor=token.user,
-        object_type="api_token",
-        object_id=token.pk,
-        outcome=audit.Outcome.DENIED,
-        details=details,
-    )
 
 
 class AcceptedSchema(Schema):
@@ -177,8 +165,7 @@ def read_case(request: HttpRequest, case_id: UUID) -> dict[str, Any]:
         if Case.objects.filter(pk=case_id).exists():
             record_denial(request, user=user, object_type="case", object_id=case_id)
         raise HttpError(404, NOT_FOUND[1])
-    if case.is_final:  # a program asks again and again; while the film waits the answer tells nothing of it
-        record_case(Action.CASE_VIEWED, case=case, actor=user, details={"through": "api", "state": case.state})
+    note_read_by_program(case=case, reader=user)
     code = case.refusal_code or case.failure_code
     return {
         **_accepted(request, case),

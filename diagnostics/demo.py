@@ -10,8 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import audit
-from accounts.audit import Action
+from accounts.audit import Action, record_about
 from accounts.models import Hospital, Role, User
 from accounts.permissions import needs_second_factor
 from accounts.second_factor import enrol_app
@@ -106,7 +105,7 @@ def _seed_user(demo: DemoUser) -> dict[str, str]:
     user.set_password(password)
     user.save()
     for action in (Action.ACCESS_CHANGED, Action.PASSWORD_SET):
-        audit.record(action, actor=None, object_type="user", object_id=user.pk, hospital=hospital)
+        record_about(user, action, by=None)
     _, token = create_api_token(user=user, days=TOKEN_DAYS)
     login = {"email": demo.email, "password": password, "api_token": token}
     return login | {"totp_secret": enrol_app(user=user)} if needs_second_factor(user) else login

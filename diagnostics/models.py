@@ -341,10 +341,17 @@ class UnsavedReview(models.Model):
 
 
 class EmergencyAccess(models.Model):
-    """One case of another hospital, opened by a clinician for reading, for a while, with a reason. Never deleted."""
+    """One case of another hospital, opened by a clinician for reading, for a while, with a reason. Never deleted.
+
+    It stands by the user's hospital and role of that time, and ends with either (`EmergencyAccessQuerySet.live`).
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="emergency_accesses")
+    user_hospital = models.ForeignKey(
+        Hospital, on_delete=models.PROTECT, related_name="+", help_text="The user's at that time."
+    )
+    user_role = models.CharField(max_length=20, help_text="The user's at that time.")
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="emergency_accesses")
     reason = models.TextField(max_length=500)
     opened_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -3,10 +3,11 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from accounts.models import User
@@ -36,12 +37,8 @@ class CaseQuerySet(models.QuerySet["Case"]):
         """The same and, to look at and not to act on, single cases of other hospitals opened in an emergency."""
         if not isinstance(user, User) or not may_open_in_emergency(user):
             return self.visible_to(user)
-        opened = CaseQuerySet(self.model).filter(
-            emergency_accesses__user=user.pk,
-            emergency_accesses__expires_at__gt=Now(),
-            emergency_accesses__ended_at__isnull=True,
-        )
-        return self.filter(Q(hospital=user.hospital_id) | Q(pk__in=opened.values("pk")))
+        opened = apps.get_model("diagnostics", "EmergencyAccess").objects.live().filter(user=user.pk)
+        return self.filter(Q(hospital=user.hospital_id) | Q(pk__in=opened.values("case")))
 
     def sent_by(self, uploader: User, *, since: datetime) -> "CaseQuerySet":
         """What one user has uploaded since then."""
@@ -127,8 +124,9 @@ class CaseQuerySet(models.QuerySet["Case"]):
 
 class EmergencyAccessQuerySet(models.QuerySet["EmergencyAccess"]):
     def live(self) -> "EmergencyAccessQuerySet":
-        """Neither over nor ended."""
-        return self.filter(expires_at__gt=Now(), ended_at__isnull=True)
+        """Neither over nor ended, and its user still stands where it was opened from, by whatever way that was changed."""
+        standing = Q(user__is_active=True, user__hospital=F("user_hospital"), user__role=F("user_role"))
+        return self.filter(standing, expires_at__gt=Now(), ended_at__isnull=True)
 
 
 class ReviewQuerySet(models.QuerySet["Review"]):

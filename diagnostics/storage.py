@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
@@ -18,6 +19,7 @@ from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedErr
 from diagnostics.monitoring.instruments import STORAGE_ERRORS
 
 COPY_CHUNK = 256 * 1024  # bytes
+NAMES_AT_ONCE = 100_000  # of a folder in memory: some 27 MB
 ORIGINALS, DISPLAYS, HEATMAPS, PROBES = "cases", "displays", "heatmaps", "probes"  # the folders of our keys
 AUDIT_HEADS = "audit-heads"  # ends of the audit log
 LOOKS, LOOK_AGAIN_SECONDS = 3, 0.2  # before a stored film counts as damaged
@@ -87,7 +89,7 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(target.parent)
+        sync_to_disk(target.parent)
         return name
 
     def _open(self, name: str, mode: str = "rb") -> File:
@@ -105,7 +107,7 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
     def list_objects(self, folder: str) -> Iterator[StoredObject]:
         """All files of a folder by name, those that are still being written too."""
         directory = Path(self.path(folder))
-        for name in sorted(path.name for path in directory.iterdir()) if directory.is_dir() else ():
+        for name in _names_in_order(directory) if directory.is_dir() else ():
             try:
                 facts = (directory / name).stat()
             except FileNotFoundError:  # finished or removed since the listing
@@ -280,6 +282,18 @@ def check_storage() -> None:
         delete_quietly(key)
 
 
+def _names_in_order(directory: Path) -> Iterator[str]:
+    """The names in a directory, sorted, no more than a batch of them in memory: it is read once for each batch."""
+    last = ""
+    while True:
+        with os.scandir(directory) as entries:
+            batch = nsmallest(NAMES_AT_ONCE, (entry.name for entry in entries if entry.name > last))
+        yield from batch
+        if len(batch) < NAMES_AT_ONCE:
+            return
+        last = batch[-1]
+
+
 def _make_directories(directory: Path) -> None:
     """Make what is missing of `directory` and fsync each parent, so that the new names survive too."""
     missing = []
@@ -288,11 +302,12 @@ def _make_directories(directory: Path) -> None:
         directory = directory.parent
     for path in reversed(missing):
         path.mkdir(mode=0o750, exist_ok=True)
-        _sync_directory(path.parent)
+        sync_to_disk(path.parent)
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync_to_disk(path: Path) -> None:
+    """What a file holds, or which names a directory has, survives a power cut from now on."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -18,8 +18,10 @@ from accounts import request_context
 
 # A worklist's search is in the query of its address, and libraries quote addresses: of a query nothing is kept.
 QUERY = re.compile(r"\?[^\s'\"<>]+")
-# Texts that name a place or a part of the program. Others may quote what a user or a database row held.
-TOLD = (OSError, ImportError, AttributeError, NameError, ImproperlyConfigured)
+# Texts that name a part of the program. Others may quote what a user or a database row held.
+TOLD = (ImportError, AttributeError, NameError, ImproperlyConfigured)
+# Whose `OSError`s are the system's own. Libraries derive from it too: smtplib names the recipients, requests the address.
+OF_THE_SYSTEM = {"builtins", "socket", "ssl"}
 Error = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
@@ -63,9 +65,18 @@ def describe_error(error: Error) -> str:
     parts = []
     for cause in reversed(_chain(error[1])):
         kind = f"{type(cause).__module__}.{type(cause).__qualname__}".removeprefix("builtins.")
-        text = f": {QUERY.sub('?…', str(cause))}" if isinstance(cause, TOLD) else ""
-        parts.append("".join(traceback.format_tb(cause.__traceback__)) + kind + text)
+        told = _tell(cause)
+        parts.append("".join(traceback.format_tb(cause.__traceback__)) + kind + (f": {told}" if told else ""))
     return "\n\nwhich led to:\n\n".join(parts)
+
+
+def _tell(error: BaseException) -> str:
+    """What of its text can quote nobody; of an error of the operating system number and meaning, without the file's name."""
+    if isinstance(error, TOLD):
+        return QUERY.sub("?…", str(error))
+    if isinstance(error, OSError) and type(error).__module__ in OF_THE_SYSTEM and isinstance(error.errno, int):
+        return f"[Errno {error.errno}] {error.strerror}"
+    return ""
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -209,6 +209,7 @@ RQ = {
 }
 RQ_SHOW_ADMIN_LINK = False
 MODEL_STEP_LISTENER = "accounts.audit.record_version_step"
+STANDING_LISTENER = "diagnostics.services.emergency.end_with_standing"
 
 # Storage
 _STATIC_BACKEND = (

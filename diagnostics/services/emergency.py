@@ -1,5 +1,6 @@
 """Break-glass: a clinician reads one case of another hospital for a while, with a reason; both hospitals hear of it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.mailing import send_in_background
 from accounts.models import AuditEvent, Role, User
+from accounts.permissions import may_open_in_emergency
 from diagnostics.exceptions import NoSuchCaseError, TooManyTriesError
 from diagnostics.models import Case, EmergencyAccess
 from diagnostics.services.trail import record_case
@@ -43,17 +45,32 @@ def open_emergency_access(*, user: User, case_id: UUID | None, reason: str) -> E
 
 @transaction.atomic
 def _open(user: User, case: Case, reason: str) -> EmergencyAccess:
+    user = User.objects.select_for_update(no_key=True).get(pk=user.pk)  # its role and hospital are changed before this or after
+    if not may_open_in_emergency(user):
+        raise NoSuchCaseError(f"case {case.pk}")
     now = timezone.now()
-    expires_at = now + timedelta(minutes=settings.BREAK_GLASS_MINUTES)
-    access = EmergencyAccess.objects.create(user=user, case=case, reason=reason, opened_at=now, expires_at=expires_at)
+    access = EmergencyAccess.objects.create(
+        user=user,
+        user_hospital_id=user.hospital_id,
+        user_role=user.role,
+        case=case,
+        reason=reason,
+        opened_at=now,
+        expires_at=now + timedelta(minutes=settings.BREAK_GLASS_MINUTES),
+    )
     transaction.on_commit(lambda: _alert(access), robust=True)
     details = {"access": str(access.pk), "minutes": settings.BREAK_GLASS_MINUTES}
     record_case(audit.Action.ACCESS_OPENED, case=case, actor=user, details=details)
     return access
 
 
-def end_emergency_accesses(*, accesses: QuerySet[EmergencyAccess], ended_by: User) -> int:
-    """End those that are live; returns how many. Each is one entry of the audit log, in its case's hospital."""
+def end_with_standing(*, users: Sequence[User], by: User | None) -> None:
+    """What `STANDING_LISTENER` names: these users have got another role or hospital, or were deactivated."""
+    end_emergency_accesses(accesses=EmergencyAccess.objects.filter(user__in=users), ended_by=by)
+
+
+def end_emergency_accesses(*, accesses: QuerySet[EmergencyAccess], ended_by: User | None) -> int:
+    """End those that run; returns how many. Each is one entry of the audit log, in its case's hospital."""
     with transaction.atomic():
         live = list(
             accesses.filter(ended_at=None, expires_at__gt=timezone.now()).select_related("case").select_for_update(of=("self",))
@@ -85,7 +102,7 @@ def _failures(user: User) -> int:
 
 def _alert(access: EmergencyAccess) -> None:
     """A mail to each admin of both hospitals, without a word about the patient."""
-    hospitals = [access.case.hospital_id, access.user.hospital_id]
+    hospitals = [access.case.hospital_id, access.user_hospital_id]
     admins = User.objects.filter(role=Role.ADMIN, is_active=True, hospital__in=hospitals)
     context = {"access": access, "user": access.user, "hospital": access.case.hospital}
     subject = settings.ACCOUNT_EMAIL_SUBJECT_PREFIX + "Emergency access was opened"

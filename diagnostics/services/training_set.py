@@ -9,7 +9,6 @@ import csv
 import hmac
 import json
 import math
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -125,7 +124,7 @@ def export_reviews(
         for case in report.cases:
             record_case(Action.EXPORTED, case=case, actor=None, details={"as": "training set"})
         draft.rename(out)
-        _flush(out.parent)
+        storage.sync_to_disk(out.parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -231,20 +230,12 @@ def _write_tables(report: ExportReport, draft: Path) -> None:
         writer = csv.DictWriter(file, [column.name for column in fields(ExportedFilm)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(film) for film in report.films)
-    _flush(draft / "manifest.csv")
+    storage.sync_to_disk(draft / "manifest.csv")
     _write(draft / "report.json", (json.dumps(report.as_dict(), indent=2) + "\n").encode())
-    _flush(draft)
+    storage.sync_to_disk(draft)
 
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    _flush(path)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    storage.sync_to_disk(path)

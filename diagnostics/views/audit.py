@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.audit import Action
@@ -13,6 +13,7 @@ from accounts.models import AuditEvent, User
 from accounts.permissions import may_read_audit, requires
 from diagnostics.models import Patient
 from diagnostics.services.trail import record_patient
+from diagnostics.views.fetch import get_visible_or_404
 
 PAGE_SIZE = 50
 CURSOR = "before"
@@ -23,7 +24,7 @@ CURSOR = "before"
 def patient_access(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The audit log's entries about one patient, newest first; all of them as a file with `?format=csv|fhir`."""
     assert isinstance(request.user, User)  # noqa: S101 - `requires` has asked
-    patient = get_object_or_404(Patient.objects.audited_by(request.user), pk=pk)
+    patient = get_visible_or_404(request, Patient.objects.audited_by(request.user), pk)
     events = AuditEvent.objects.filter(patient=patient.pk)
     form = request.GET.get("format", "")
     if form in FORMATS:

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
@@ -12,6 +11,7 @@ from accounts.sessions import passive
 from diagnostics.forms import UnsavedReviewForm
 from diagnostics.models import Case
 from diagnostics.services.unsaved import keep_unsaved_review
+from diagnostics.views.fetch import get_visible_or_404
 
 
 @passive
@@ -19,7 +19,7 @@ from diagnostics.services.unsaved import keep_unsaved_review
 @requires(may_review)
 def keep(request: HttpRequest, pk: UUID) -> HttpResponse:
     """204 once it is kept. The page asks by itself, so this keeps no session alive."""
-    case = get_object_or_404(Case.objects.visible_to(request.user), pk=pk)
+    case = get_visible_or_404(request, Case.objects.visible_to(request.user), pk)
     form = UnsavedReviewForm(request.POST)
     if not form.is_valid():
         return HttpResponse(status=422)

@@ -1,28 +1,16 @@
 """What an admin may do to users in Django admin."""
 
-from typing import Any
-
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Hospital, Role, User
 from accounts.tokens import authenticate_api_token, create_api_token
-from tests.accounts.helpers import is_logged_in, log_in
+from tests.accounts.helpers import change, is_logged_in, log_in
 from tests.factories import HospitalFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 USERS = reverse("admin:accounts_user_changelist")
-
-
-def change(client: Client, user: User, **changes: Any) -> int:
-    """Send the user's form with these fields changed; a False leaves a box unticked."""
-    form = {"email": user.email, "full_name": user.full_name, "hospital": user.hospital_id, "role": user.role}
-    form |= {"is_active": user.is_active, **changes}
-    url = reverse("admin:accounts_user_change", args=[user.pk])
-    response = client.post(url, {name: value for name, value in form.items() if value is not False})
-    user.refresh_from_db()
-    return response.status_code
 
 
 def act(client: Client, action: str, *users: User) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import DatabaseError, connection, transaction
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts import audit, audit_triggers
 from accounts.audit import Action, Head, Outcome
@@ -54,6 +54,14 @@ def test_an_entry_of_a_transaction_that_fails_is_not_there_and_leaves_no_gap(log
     audit.record(Action.UPLOADED, actor=log)
     assert audit.verify().entries == 6
     assert audit.verify().problem == ""
+
+
+def test_an_entry_costs_three_statements_in_the_transaction_of_its_change(
+    log: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    """Every process waits while the end of the chain is locked: no savepoint is released meanwhile."""
+    with transaction.atomic(), django_assert_num_queries(3):
+        audit.record(Action.UPLOADED, actor=log)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from accounts import audit
 from accounts.models import AuditEvent, User
 from accounts.tokens import create_api_token, revoke_api_token
 from diagnostics.demo import DEMO_USERS, seed_logins
-from tests.accounts.helpers import NEW_PASSWORD, activate_totp, confirmed, is_logged_in, log_in, totp_code
-from tests.accounts.test_admin_users import act, change
+from tests.accounts.helpers import NEW_PASSWORD, activate_totp, change, confirmed, is_logged_in, log_in, totp_code
+from tests.accounts.test_admin_users import act
 from tests.factories import PASSWORD, UserFactory
 from tests.trail import trail
 

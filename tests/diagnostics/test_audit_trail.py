@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.models import AuditEvent, User
+from accounts.tokens import create_api_token
 from diagnostics import storage
 from diagnostics.models import Case, Patient
 from diagnostics.services.administration import cancel_case, requeue_case
@@ -146,15 +147,39 @@ def test_a_film_that_is_removed_after_the_retention_time(doctor: User, case: Cas
     assert trail() == ["film_purged by nobody"]
 
 
-def test_a_case_that_is_read_through_the_api_once_it_has_a_result(client: Client, doctor: User, case: Case) -> None:
-    from accounts.tokens import create_api_token
+def ask(client: Client, token: str, case: Case, address: str = "192.0.2.1") -> None:
+    url = f"/api/v1/cases/{case.pk}"
+    assert client.get(url, headers={"Authorization": f"Bearer {token}"}, REMOTE_ADDR=address).status_code == 200
 
+
+def test_each_answer_of_the_api_with_a_result(client: Client, doctor: User, case: Case) -> None:
     _, token = create_api_token(user=doctor)
-    waiting = make_case(doctor)
-    for pk in (waiting.pk, case.pk):
-        client.get(f"/api/v1/cases/{pk}", headers={"Authorization": f"Bearer {token}"})
-    assert trail()[1:] == ["case_viewed by doctor"]
+    for _ in range(2):
+        ask(client, token, case)
+    assert trail()[1:] == ["case_viewed by doctor"] * 2
     assert Case.objects.get(pk=case.pk).first_viewed_at is None, "a program is no clinician"
+
+
+def test_a_program_that_asks_for_a_waiting_film_is_entered_as_often_as_it_learns_something(
+    client: Client, doctor: User, colleague: User, patient: Patient
+) -> None:
+    waiting = make_case(doctor, patient=patient)
+    tokens = [create_api_token(user=user)[1] for user in (doctor, colleague)]
+    for token in [*tokens, *tokens]:
+        ask(client, token, waiting)
+    viewed = AuditEvent.objects.filter(action="case_viewed", patient=patient.pk)
+    assert viewed.count() == 2, "each reader's first answer"
+    ask(client, tokens[0], waiting, address="198.51.100.9")
+    assert viewed.count() == 3, "somebody elsewhere with the same token"
+    later = {"lease_until": timezone.now() + timedelta(minutes=1), "state": "processing", "attempt": 1}
+    Case.objects.filter(pk=waiting.pk).update(**later)
+    for _ in range(2):
+        ask(client, tokens[0], waiting)
+    assert viewed.count() == 4, "the next state"
+    Case.objects.filter(pk=waiting.pk).update(state="queued", lease_until=None, queued_at=timezone.now())
+    for _ in range(2):
+        ask(client, tokens[0], waiting)
+    assert viewed.count() == 5, "queued once more: a refusal may have been set aside"
 
 
 @pytest.mark.parametrize("page", ["patient_changelist", "case_changelist", "patient", "case", "case_history"])

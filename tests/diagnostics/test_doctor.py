@@ -292,6 +292,15 @@ def test_an_open_state_directory_is_told_only_with_open_files_in_it(settings: Se
     assert level_of(machine.check_state_directory) is Level.OK
 
 
+def test_every_secret_that_the_portal_made_itself_is_looked_at(settings: Settings, tmp_path: Path) -> None:
+    made = {path.name for path in settings.SECRET_FILES.values() if path.parent == settings.VAR_DIR}
+    assert {"secret_key", "audit_key"} <= made <= set(machine.CONFIDENTIAL)
+    settings.VAR_DIR = tmp_path
+    tmp_path.chmod(0o755)
+    (tmp_path / "audit_key").touch(mode=0o644)
+    assert level_of(machine.check_state_directory, "audit_key") is Level.ERROR
+
+
 def test_films_are_for_their_group_only_where_a_proxy_sends_them(settings: Settings, tmp_path: Path) -> None:
     settings.VAR_DIR = tmp_path
     tmp_path.chmod(0o711)

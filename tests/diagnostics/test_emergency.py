@@ -194,5 +194,18 @@ def test_the_admins_of_both_hospitals_see_it_and_can_end_it(
     assert not Case.objects.readable_by(stranger).filter(pk=case.pk).exists()
 
 
+@pytest.mark.parametrize("page", ["changelist", "change", "history"])
+def test_who_reads_the_reasons_in_admin_is_entered(
+    client: Client, case: Case, stranger: User, admin_user: User, page: str
+) -> None:
+    access = open_emergency_access(user=stranger, case_id=case.pk, reason=REASON)
+    client.force_login(admin_user)
+    row = [] if page == "changelist" else [access.pk]
+    assert client.get(reverse(f"admin:diagnostics_emergencyaccess_{page}", args=row)).status_code == 200
+    entry = AuditEvent.objects.get(actor=admin_user)
+    expected = ("list_viewed", "", None) if page == "changelist" else ("case_viewed", str(case.pk), case.patient_id)
+    assert (entry.action, entry.object_id, entry.patient) == expected
+
+
 def test_a_page_that_is_not_found_shows_the_way(browser: Client, case: Case) -> None:
     assert f"{PAGE}?case=/cases/{case.pk}/" in browser.get(case.get_absolute_url()).content.decode()

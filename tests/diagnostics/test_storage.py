@@ -3,10 +3,12 @@
 import hashlib
 import os
 import tracemalloc
+from heapq import nsmallest
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from uuid import uuid4
 
 import pytest
 
@@ -115,3 +117,16 @@ def test_an_upload_to_s3_holds_one_part_in_memory() -> None:
     """Ten at once, which is boto's default, took a web process to 390 MB with four uploads of 60 MB; now 155 MB."""
     config = PrivateS3Storage(bucket_name="films").transfer_config
     assert (config.use_threads, config.multipart_chunksize) == (False, 5 * 1024 * 1024)
+
+
+@pytest.mark.parametrize("count", [0, 4, 5, 6, 23])
+def test_a_folder_is_listed_in_order_with_a_part_of_its_names_in_memory(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "NAMES_AT_ONCE", 5)
+    keys = [f"cases/{uuid4()}" for _ in range(count)]
+    for key in keys:
+        storage.save_derived(key, b"film")
+    held = mock.Mock(wraps=nsmallest)
+    monkeypatch.setattr("diagnostics.storage.nsmallest", held)
+    assert [stored.key for stored in storage.list_folder("cases")] == sorted(keys)
+    assert held.call_count == (count // 5 + 1 if count else 0)
+    assert all(call.args[0] == 5 for call in held.call_args_list)

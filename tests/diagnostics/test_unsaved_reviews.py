@@ -11,6 +11,7 @@ from accounts.models import User
 from diagnostics.models import Case, UnsavedReview
 from diagnostics.services.reconciliation import reconcile
 from tests.diagnostics.cases import make_case, make_prediction
+from tests.trail import trail
 
 TYPED = {"finding": "UNCERTAIN", "verdict": "disagree", "note": "Thymus, perhaps. Ask the"}
 
@@ -97,3 +98,4 @@ def test_after_a_week_it_is_gone(client: Client, doctor: User, case: Case) -> No
 def test_strangers_keep_nothing_here(client: Client, stranger: User, case: Case) -> None:
     client.force_login(stranger)
     assert keep(client, case) == 404
+    assert trail() == ["access_denied denied by stranger"]

@@ -74,6 +74,7 @@ def test_another_hospitals_patient_and_none_at_all_are_404(client: Client, admin
     theirs = Patient.objects.create(hospital=stranger.hospital, record_number="MRN-9")
     assert client.get(url(theirs)).status_code == 404
     assert client.get(reverse("diagnostics:patient_access", args=[uuid4()])).status_code == 404
+    assert trail() == ["access_denied denied by admin"]
 
 
 def test_only_admins_are_shown_the_way_to_it(client: Client, admin_user: User, doctor: User, patient: Patient) -> None:

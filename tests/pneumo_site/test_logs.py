@@ -2,12 +2,15 @@
 
 import json
 import logging
+import smtplib
+import socket
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 from unittest import mock
 
 import pytest
+import requests
 from django.db import IntegrityError
 from django.test import Client
 
@@ -77,9 +80,29 @@ def read_a_record() -> None:
         raise IntegrityError(f"Key (record_number)=({CANARY}) already exists.") from error
 
 
-def test_an_errors_text_that_names_a_place_is_told() -> None:
-    error = FileNotFoundError(2, "No such file", "/var/x")
-    assert "No such file" in LineFormatter().format(record_of("failed", error=error))
+def test_what_the_operating_system_says_is_told_without_the_files_name() -> None:
+    error = FileNotFoundError(2, "No such file", f"/var/{CANARY}")
+    line = LineFormatter().format(record_of("failed", error=error))
+    assert line.endswith("FileNotFoundError: [Errno 2] No such file")
+    line = LineFormatter().format(record_of("failed", error=socket.gaierror(-2, "Name or service not known")))
+    assert line.endswith("socket.gaierror: [Errno -2] Name or service not known")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        smtplib.SMTPRecipientsRefused({CANARY: (550, CANARY.encode())}),
+        smtplib.SMTPSenderRefused(550, CANARY.encode(), CANARY),
+        smtplib.SMTPDataError(554, CANARY),
+        smtplib.SMTPServerDisconnected(CANARY),
+        requests.ConnectionError(f"https://x.example/{CANARY}"),
+        OSError(CANARY),
+    ],
+)
+def test_an_error_of_a_library_that_derives_from_the_systems_is_told_by_its_kind_alone(error: OSError) -> None:
+    line = LineFormatter().format(record_of("mail was not sent", error=error))
+    assert CANARY not in line
+    assert type(error).__qualname__ in line
 
 
 def test_a_view_that_fails_is_logged_with_request_and_user_and_without_data(

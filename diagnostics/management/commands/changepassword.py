@@ -9,8 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import transaction
 
-from accounts import audit
-from accounts.audit import Action
+from accounts.audit import Action, record_about
 from accounts.models import User
 
 TRIES = 3
@@ -25,7 +24,7 @@ class Command(changepassword.Command):
         with transaction.atomic():
             user.set_password(password)
             user.save(update_fields=["password"])
-            audit.record(Action.PASSWORD_SET, actor=None, object_type="user", object_id=user.pk, hospital=user.hospital_id)
+            record_about(user, Action.PASSWORD_SET, by=None)
         return f"The password of {user.email} is changed; their sessions have ended."
 
     def _ask(self, user: User) -> str:

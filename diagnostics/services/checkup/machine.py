@@ -14,6 +14,7 @@ GROUP, OTHERS = 0o070, 0o007
 CONFIDENTIAL = (
     "secret_key",
     "pseudonym_key",
+    "audit_key",
     "portal.sqlite3",
     "portal.sqlite3-wal",
     "demo-logins.json",
