@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from mlmodel.artifact import verify_artifact
 from mlmodel.models import ModelVersion, ShadowTally, VersionEvent
@@ -95,7 +94,6 @@ def suspend(*, version: str, act: Act) -> bool:
             _move(earlier, State.CANDIDATE, Kind.WITHDRAWN, act)
         ShadowTally.objects.filter(version=active).delete()
         _move(active, State.SHADOW, Kind.SUSPENDED, act)
-        ModelVersion.objects.filter(pk=active.pk).update(suspended_at=timezone.now())
         return True
 
 
@@ -209,6 +207,8 @@ def _move(row: ModelVersion, state: str, kind: str, act: Act) -> None:
     if state == State.ACTIVE:
         since = {"activated_at": Now(), "suspended_at": None}
         ModelVersion.objects.exclude(suspended_at=None).update(suspended_at=None)
+    elif kind == Kind.SUSPENDED:
+        since = {"suspended_at": Now()}
     if not ModelVersion.objects.filter(pk=row.pk, state=row.state).update(state=state, **since):
         raise LifecycleError(f"{row.version} has changed meanwhile: see list_models, then try again.")
     VersionEvent.objects.create(
