@@ -142,6 +142,24 @@ def test_the_same_version_put_back_analyses_what_it_has_read_unseen(
     assert Prediction.objects.get().is_shadow is False
 
 
+def test_a_film_is_not_read_by_the_withdrawn_version_while_the_next_one_cannot_be_loaded(
+    running: Pipeline, registry: Registry, doctor: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "RETRY_SECONDS", 0.1)
+    registry.wanted = NONE
+    wait_until(lambda: running._serving.is_suspended, "the suspension", seconds=10)
+    registry.versions["2.0.0"] = api.ArtifactCorruptError("x")
+    registry.wanted = InService("2.0.0", "1.0.0")
+    case = stored(doctor, b"a")
+    wait_until(lambda: Worker.objects.get().model_error, "the trouble", seconds=10)
+    wait_until(Prediction.objects.exists, "the reading in shadow", seconds=20)
+    case.refresh_from_db()
+    assert (case.state, case.attempt, Prediction.objects.get().is_shadow) == ("queued", 0, True)
+    registry.versions["2.0.0"] = VersionStub("2.0.0")
+    wait_until(all_final, "the analysis", seconds=20)
+    assert Case.objects.get().result.model_version == "2.0.0"  # type: ignore[union-attr]
+
+
 def test_a_worker_that_is_called_does_not_wait_for_films_that_it_may_not_read(
     running: Pipeline, registry: Registry, doctor: User
 ) -> None:

@@ -12,6 +12,7 @@ from mlmodel import api
 from mlmodel.artifact import write_artifact
 from mlmodel.models import ModelVersion, VersionEvent
 from mlmodel.registry import locate_version, versions_in_service
+from mlmodel.services import lifecycle
 from mlmodel.services.errors import LifecycleError
 from mlmodel.services.lifecycle import Act, activate, end_shadow, find_version, put_in_shadow, roll_back, suspend
 from mlmodel.services.listing import describe_versions
@@ -47,6 +48,14 @@ def test_a_second_call_changes_nothing(operator: User) -> None:
     events = VersionEvent.objects.count()
     assert not suspend(version="2.0.0", act=RULE)
     assert VersionEvent.objects.count() == events
+
+
+def test_a_second_call_that_looked_before_the_first_one_acted_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = versions_in_service()
+    suspend(version="1.0.0", act=RULE)
+    monkeypatch.setattr(lifecycle, "versions_in_service", lambda: before)
+    assert not suspend(version="1.0.0", act=RULE)
+    assert suspended() == "1.0.0"
 
 
 def test_a_version_that_is_not_in_service_is_not_suspended(operator: User) -> None:
