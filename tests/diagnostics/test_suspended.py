@@ -151,7 +151,7 @@ def test_a_film_is_not_read_by_the_withdrawn_version_while_the_next_one_cannot_b
     registry.versions["2.0.0"] = api.ArtifactCorruptError("x")
     registry.wanted = InService("2.0.0", "1.0.0")
     case = stored(doctor, b"a")
-    wait_until(lambda: Worker.objects.get().model_error, "the trouble", seconds=10)
+    wait_until(lambda: Worker.objects.get().model_error > "", "the trouble", seconds=10)
     wait_until(Prediction.objects.exists, "the reading in shadow", seconds=20)
     case.refresh_from_db()
     assert (case.state, case.attempt, Prediction.objects.get().is_shadow) == ("queued", 0, True)
