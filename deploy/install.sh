@@ -2,6 +2,7 @@
 # Brings a fresh Debian 12 machine into a role, and from one release to the next.
 #
 #   install.sh web|worker|all        install the release that this script lies in
+#   install.sh frontend|monitoring   nginx alone before web machines; Prometheus and what belongs to it
 #   install.sh ROLE --check          only look whether that would work
 #   install.sh --upgrade TARBALL     another release beside this one: migrate, restart one by one, test, or go back
 #   install.sh --rollback            the release before
@@ -14,39 +15,22 @@ BASE=/opt/portal
 RELEASES=$BASE/releases
 VENVS=$BASE/venvs
 STATE=/var/lib/portal
-SETTINGS=/etc/portal
 UNITS=/etc/systemd/system
 SPACE_KB=$((5 * 1024 * 1024)) # for the libraries
 READY_SECONDS=180             # until a worker has loaded the model
 SOURCE=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=deploy/roles/common.sh
+. "$SOURCE/deploy/roles/common.sh"
 
-say() { echo "install: $*"; }
-fail() {
-    echo "install: $*" >&2
-    exit 1
-}
 usage() {
-    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
     exit 1
 }
 
 # --- What the settings say -------------------------------------------------------------------------------------------
 
-value_of() { # NAME [FILE]: the value as systemd would read it, or nothing
-    local line
-    line=$(sed -n "s/^$1=//p" "${2:-$SETTINGS/portal.env}" 2>/dev/null | tail -n 1)
-    line=${line#[\"\']}
-    printf '%s' "${line%[\"\']}"
-}
-
 needs_web() { [ "$1" = web ] || [ "$1" = all ]; }
 needs_worker() { [ "$1" = worker ] || [ "$1" = all ]; }
-
-certificate() {
-    local path
-    path=$(value_of "$1")
-    printf '%s' "${path:-$SETTINGS/tls/$2}"
-}
 
 workers() { # one a GPU, else one
     local count=0
@@ -67,12 +51,7 @@ version_of() { # FOLDER
 # --- Checks: they change nothing -------------------------------------------------------------------------------------
 
 check_machine() {
-    [ "$(id -u)" = 0 ] || fail "Only root can install. Run: sudo $0 $*"
-    # shellcheck disable=SC1091 # the system's
-    case "$(. /etc/os-release 2>/dev/null && echo "${ID:-}-${VERSION_ID:-}")" in
-        debian-12) ;;
-        *) fail "This is not Debian 12, the only system that this script knows. Nothing was changed." ;;
-    esac
+    check_system "$@"
     local part
     for part in "$RELEASES"/*.part; do
         [ ! -e "$part" ] || fail "An earlier run stopped in the middle. Run: rm -rf $part - then this again. Nothing was changed."
@@ -122,16 +101,10 @@ check_release() { # FOLDER
 # --- Steps -----------------------------------------------------------------------------------------------------------
 
 install_packages() { # ROLE
-    local package missing=() wanted=(python3.11 python3.11-venv ca-certificates)
+    local wanted=(python3.11 python3.11-venv ca-certificates)
     if needs_web "$1"; then wanted+=(gettext-base); fi
     if needs_web "$1" && ! command -v nginx >/dev/null; then wanted+=(nginx-light); fi
-    for package in "${wanted[@]}"; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-    done
-    [ ${#missing[@]} = 0 ] && return
-    say "Debian packages: ${missing[*]}"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    install_debian "${wanted[@]}"
 }
 
 make_user() {
@@ -210,38 +183,13 @@ install_units() { # ROLE
     if needs_web "$1"; then systemctl enable --quiet portal-purge.timer; fi
 }
 
-systemd_runs() { [ -d /run/systemd/system ]; }
-
-render_nginx() { # the settings that nginx shares with the portal, then nginx.env's
-    local name value variables=()
-    for name in TRUSTED_PROXIES MONITORING UPSTREAMS LOCAL_FILMS_BY_PROXY SERVER_NAME; do
-        value=$(value_of $name)
-        if [ -n "$value" ]; then variables+=("$name=$value"); fi
-    done
-    value=$(value_of ALLOWED_HOSTS)
-    if [ -z "$(value_of SERVER_NAME)" ]; then variables+=("SERVER_NAME=${value%%,*}"); fi
-    value=$(value_of MEDIA_DIR)
-    variables+=("FILMS_DIR=${value:-$STATE/media}" "STATIC_ROOT=$STATE/static")
-    variables+=("CERTIFICATE=$(certificate CERTIFICATE fullchain.pem)" "CERTIFICATE_KEY=$(certificate CERTIFICATE_KEY privkey.pem)")
-    if [ -f "$SETTINGS/nginx.env" ]; then mapfile -t -O "${#variables[@]}" variables < <(grep -E '^[A-Z_]+=' "$SETTINGS/nginx.env"); fi
-    env "${variables[@]}" sh "$BASE/current/deploy/nginx/render.sh"
-}
-
 install_nginx() {
-    local file=/etc/nginx/nginx.conf
     local how=reload-or-restart
     if ! id -nG www-data | grep -qw portal-proxy; then
         usermod -a -G portal-proxy www-data
         how=restart # a new group needs a new process
     fi
-    render_nginx >"$file.new"
-    nginx -t -q -c "$file.new" || fail "nginx does not take what was made for it: $file.new. The one in service stays."
-    [ -e "$file.debian" ] || cp -p "$file" "$file.debian"
-    mv -T "$file.new" "$file"
-    if systemd_runs; then
-        systemctl enable --quiet nginx
-        systemctl "$how" nginx
-    fi
+    put_nginx "$BASE/current" "$how"
 }
 
 restart_all() { # ROLE: one by one, each only once the one before is up
@@ -354,9 +302,9 @@ rollback() {
 
 main() {
     case "${1:-}" in
-        monitoring)
-            echo "install: The role monitoring is not part of this release yet." >&2
-            exit 2
+        monitoring | frontend)
+            [ $# = 1 ] || [ "${2:-}" = --check ] || usage
+            exec bash "$SOURCE/deploy/roles/$1.sh" "${@:2}"
             ;;
         web | worker | all)
             check_machine "$@"
@@ -388,11 +336,6 @@ main() {
             ;;
         *) usage ;;
     esac
-}
-
-lock() {
-    exec 9>/run/lock/portal-install
-    flock -n 9 || fail "Another run of this script is going on."
 }
 
 main "$@"

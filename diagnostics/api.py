@@ -25,6 +25,7 @@ from diagnostics.codes import sentence
 from diagnostics.exceptions import StorageUnavailableError, UploadRefusedError
 from diagnostics.models import Case, GateOverride
 from diagnostics.services.uploads import PatientData, accept_upload
+from diagnostics.services.versions import suspended_since, withdrawal_of
 from diagnostics.services.viewing import note_read_by_program
 from diagnostics.wording import signed_review
 
@@ -103,6 +104,13 @@ class CaseSchema(AcceptedSchema):
     flags: list[str] = Field([], description="The prediction's flags; empty where there is none.")
     overrides: list[OverrideSchema] = Field([], description="Refusals that a radiologist has set aside, the latest first.")
     duplicate_of: UUID | None = None
+    suspended_since: datetime | None = Field(
+        None, description="Since when the film waits for a version to be in service; null while one is, or once it is read."
+    )
+    version_withdrawn_at: datetime | None = Field(
+        None,
+        description="When the version that made the prediction was taken out of service by the stop rule; do not rely on it.",
+    )
     film_removed_at: datetime | None = Field(None, description="When the retention time was over and the film's bytes went.")
     reviewed: bool = Field(False, description="A clinician has signed a verdict on this result; until then it is preliminary.")
 
@@ -176,6 +184,8 @@ def read_case(request: HttpRequest, case_id: UUID) -> dict[str, Any]:
         "flags": case.result.flags if case.result else [],
         "overrides": [_override(override) for override in case.overrides.all()],
         "duplicate_of": case.duplicate_of_id,
+        "suspended_since": suspended_since() if case.state == Case.State.QUEUED else None,
+        "version_withdrawn_at": withdrawal_of(case.result) if case.result else None,
         "film_removed_at": case.purged_at,
         "reviewed": signed_review(case) is not None,
     }

@@ -10,6 +10,7 @@ from diagnostics import queue, storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Worker
 from diagnostics.services.heartbeat import SILENT_SECONDS, model_trouble
+from diagnostics.services.versions import suspended_since
 
 PROBE_SECONDS = 5
 
@@ -63,12 +64,15 @@ def check_worker() -> str:
 
 
 def check_model() -> str:
-    """Whether the workers serve the active version; one that goes on with an earlier version is degraded, not lost.
+    """Whether the workers serve the active version. One that goes on with an earlier version is degraded, not lost; so is a
+    portal that accepts films while no version is in service.
 
     Where no worker runs: what kept the last one from starting.
     """
     try:
-        trouble = model_trouble()
+        trouble, since = model_trouble(), suspended_since()
     except DatabaseError:
         return "unknown"
+    if since:
+        return f"degraded: no version in service since {since:%Y-%m-%d %H:%M} UTC, by the stop rule"
     return f"degraded: {trouble}" if trouble else "ok"

@@ -47,14 +47,15 @@ class Pipeline:
     """Analyses queued cases until it is stopped. Start it once per process.
 
     It begins with `predictor` and closes it; with `follows` it goes over to whatever version the registry puts in service.
+    `suspended` says that none is in service now, and `predictor` the version in shadow.
     """
 
-    def __init__(self, *, predictor: "Predictor", name: str, follows: bool = False) -> None:
+    def __init__(self, *, predictor: "Predictor", name: str, follows: bool = False, suspended: bool = False) -> None:
         self.name = name
         self.stopping = threading.Event()
         self._finished = threading.Event()
         self._reconciles_at = 0.0  # monotonic
-        self._serving = Serving(predictor, worker=name)
+        self._serving = Serving(predictor, worker=name, suspended=suspended)
         self._wake = threading.Event()
         self._hands = threading.Condition()
         self._storage_failed = threading.Event()
@@ -74,7 +75,7 @@ class Pipeline:
 
     def start(self) -> None:
         held = self._serving.take()
-        heartbeat.start_worker(name=self.name, model_version=held.version, engine=held.predictor.engine)
+        heartbeat.start_worker(name=self.name, model_version=self._serving.version, engine=held.predictor.engine)
         held.give_back()
         for thread in (*self._threads, *self._followers, self._keeper):
             thread.start()
@@ -90,7 +91,7 @@ class Pipeline:
             while time.monotonic() < end and not self.stopping.wait(LOOK_SECONDS):
                 with self._hands:
                     self._hands.wait_for(lambda: not self._in_hand, timeout=seconds)
-                if not Case.objects.queued().exists():
+                if self._serving.is_suspended or not Case.objects.queued().exists():
                     return
         except DATABASE_DOWN as error:
             logger.warning("database unavailable: %s", type(error).__name__)
@@ -133,6 +134,8 @@ class Pipeline:
         if on_trial:
             return False  # if the worker dies of it, it dies of nothing else
         self._draw(opened_only=True)
+        if self._serving.is_suspended:
+            return not self._in_hand and self._draw(opened_only=False)
         cases = analysis.claim_cases(worker=self.name, limit=settings.WORKER_BATCH_SIZE, hands_free=hands_free)
         if not cases:
             # While films are still in the engine, drawing would take its cores; the last one put down wakes this stage.
@@ -243,13 +246,19 @@ class Pipeline:
         connection.close()
 
     def _read_next_in_shadow(self) -> bool:
-        """One film, and only while no case is in hand or waits: what a doctor waits for comes first."""
+        """One film, and only while no case is in hand or waits: what a doctor waits for comes first.
+
+        While no version is in service nobody waits for it, and it reads the films that do.
+        """
+        against = self._serving.version
         if self._in_hand or (held := self._serving.take_shadow()) is None:
             return False
         try:
+            if not against:
+                return shadowing.read_next_waiting(predictor=held.predictor)
             if Case.objects.queued().exists():
                 return False
-            return shadowing.read_next_in_shadow(predictor=held.predictor, against=self._serving.version)
+            return shadowing.read_next_in_shadow(predictor=held.predictor, against=against)
         finally:
             held.give_back()
 

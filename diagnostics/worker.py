@@ -86,12 +86,15 @@ class InferenceWorker(SimpleWorker):
 def start_pipeline() -> Pipeline:
     """Load and warm the active model, and begin to analyse.
 
-    Raises `ModelError` where the active version cannot be served: the worker does not start with another one, because results
+    While none is in service it begins with the version in shadow, which reads for nobody. Raises `ModelError` where the version
+    to hold cannot be served: the worker does not start with another one, because results
     would bear a version that nobody chose. Films wait meanwhile, `/readyz` says why, and `rollback_model` is the way out. (A
     worker that runs already keeps the version it has: `services.serving`.)
     """
-    predictor = _load_active()
-    pipeline = Pipeline(predictor=predictor, name=f"{socket.gethostname()}:{os.getpid()}"[:100], follows=True)
+    wanted = api.versions_in_service()
+    predictor = _load(wanted.active or wanted.shadow or wanted.latest)
+    name = f"{socket.gethostname()}:{os.getpid()}"[:100]
+    pipeline = Pipeline(predictor=predictor, name=name, follows=True, suspended=wanted.active is None)
     gc.collect()
     gc.freeze()  # the libraries and the model live as long as the process: no collection need look at them again
     start_exporter(settings.WORKER_METRICS_PORT)
@@ -101,8 +104,7 @@ def start_pipeline() -> Pipeline:
     return pipeline
 
 
-def _load_active() -> "Predictor":
-    version = api.active_version()
+def _load(version: str) -> "Predictor":
     try:
         predictor = api.load(version)
     except api.ModelError as error:

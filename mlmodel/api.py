@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from mlmodel.codes import MESSAGES, OVERRIDABLE, describe_flag, refusal
 from mlmodel.documents import ModelDocuments, read_documents, read_figure, reference_scores
-from mlmodel.history import EvaluationRun, RegisteredVersion, ServicePeriod, registered_versions, service_periods
+from mlmodel.history import (
+    EvaluationRun,
+    RegisteredVersion,
+    ServicePeriod,
+    Suspension,
+    registered_versions,
+    service_periods,
+    suspensions,
+)
 from mlmodel.shadow import ShadowReading, ShadowRun
 from mlmodel.types import (
     ArtifactCorruptError,
@@ -24,6 +32,7 @@ from mlmodel.types import (
     Label,
     ModelError,
     ModelInfo,
+    NoVersionInServiceError,
     Outcome,
     Refusal,
     RejectedImageError,
@@ -57,6 +66,7 @@ __all__ = [
     "ModelDocuments",
     "ModelError",
     "ModelInfo",
+    "NoVersionInServiceError",
     "Outcome",
     "Refusal",
     "RegisteredVersion",
@@ -64,6 +74,7 @@ __all__ = [
     "ServicePeriod",
     "ShadowReading",
     "ShadowRun",
+    "Suspension",
     "Timings",
     "active_model",
     "active_version",
@@ -83,6 +94,8 @@ __all__ = [
     "register_artifact",
     "registered_versions",
     "service_periods",
+    "suspend_version",
+    "suspensions",
     "verify_version",
     "versions_in_service",
 ]
@@ -157,23 +170,44 @@ def verify_version(version: str | None = None) -> ModelInfo:
 
 
 def active_model() -> ModelInfo:
-    """The version in service, from the registry, or the shipped one where the registry is empty."""
+    """The version in service, from the registry, or the shipped one where the registry is empty.
+
+    Raises `NoVersionInServiceError` while service is suspended.
+    """
     from mlmodel.registry import active_model_info
 
     return active_model_info()
 
 
 def active_version() -> str:
-    """The name of the version in service; opens no artifact. Raises `DatabaseError`, and `ArtifactMissingError` where no
-    version was ever activated and none is shipped."""
-    return versions_in_service().active
+    """The name of the version in service; opens no artifact. Raises `DatabaseError`, `NoVersionInServiceError` while service is
+    suspended, and `ArtifactMissingError` where no version was ever activated and none is shipped."""
+    found = versions_in_service()
+    if found.active is None:
+        raise NoVersionInServiceError("Service is suspended.")
+    return found.active
 
 
 def versions_in_service() -> "InService":
-    """Which version reads films, and which one in shadow, if any; opens no artifact. Raises as `active_version` does."""
+    """Which version reads films, if any, and which one in shadow, if any; opens no artifact. Raises `DatabaseError`, and
+    `ArtifactMissingError` as `active_version` does."""
     from mlmodel import registry
 
     return registry.versions_in_service()
+
+
+def suspend_version(*, version: str, reason: str) -> bool:
+    """Take the version in service out of it, by nobody's hand; it reads in shadow from now on, and none takes its place.
+
+    False where `version` is not in service any more. Raises `ModelError` where it serves as shipped and cannot be registered.
+    """
+    from mlmodel.services.errors import LifecycleError
+    from mlmodel.services.lifecycle import Act, suspend
+
+    try:
+        return suspend(version=version, act=Act(None, reason=reason))
+    except LifecycleError as error:
+        raise ModelError(str(error)) from error
 
 
 def open_shadow_run(*, version: str, against: str) -> ShadowRun:

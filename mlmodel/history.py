@@ -43,6 +43,20 @@ class ServicePeriod:
     until: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """The stop rule took `version` out of service; `reason` names the rules, in closed words.
+
+    `until` is when a version was in service again, `reinstated_at` when this one was; None while that has not been.
+    """
+
+    version: str
+    since: datetime
+    reason: str
+    until: datetime | None = None
+    reinstated_at: datetime | None = None
+
+
 def registered_evaluations(version: str) -> list[EvaluationRun]:
     """The evaluations of a version that this installation keeps, newest first."""
 
@@ -70,23 +84,54 @@ def registered_versions() -> list[RegisteredVersion]:
 
 
 def service_periods() -> list[ServicePeriod]:
-    """When which version was active, the latest first."""
+    """When which version was active, the latest first; a suspension ends a period and begins none."""
 
     def read() -> list[ServicePeriod]:
+        from django.db.models import Q
+
         from mlmodel.models import VersionEvent
 
-        events = VersionEvent.objects.filter(to_state="active").order_by("pk")
+        events = VersionEvent.objects.filter(Q(to_state="active") | Q(kind="suspended")).order_by("pk")
         periods: list[ServicePeriod] = []
-        for version, at, person in events.values_list("version", "at", "requested_by"):
-            if periods and periods[-1].version == version:
+        for version, at, person, kind in events.values_list("version", "at", "requested_by", "kind"):
+            open_one = periods[-1] if periods and not periods[-1].until else None
+            if open_one and open_one.version == version and kind != "suspended":
                 continue
-            if periods:
-                periods[-1] = replace(periods[-1], until=at)
+            if open_one:
+                periods[-1] = replace(open_one, until=at)
+            if kind == "suspended":
+                continue
             # The shipped version is entered when the first one is activated by hand; it had read films before
             periods.append(ServicePeriod(version, at if periods or person else None, None))
         return periods[::-1]
 
     return _from_registry(read)
+
+
+def suspensions() -> list[Suspension]:
+    """Every time that the stop rule took a version out of service, the latest first."""
+
+    def read() -> list[Suspension]:
+        from django.db.models import Q
+
+        from mlmodel.models import VersionEvent
+
+        events = VersionEvent.objects.filter(Q(to_state="active") | Q(kind="suspended")).order_by("pk")
+        found: list[Suspension] = []
+        for version, at, kind, reason in events.values_list("version", "at", "kind", "reason"):
+            if kind == "suspended":
+                found.append(Suspension(version, at, reason))
+            else:
+                found = [_ended(one, by=version, at=at) for one in found]
+        return found[::-1]
+
+    return _from_registry(read)
+
+
+def _ended(one: Suspension, *, by: str, at: datetime) -> Suspension:
+    """What the activation of a version changes in an earlier suspension."""
+    reinstated_at = one.reinstated_at or (at if by == one.version else None)
+    return replace(one, until=one.until or at, reinstated_at=reinstated_at)
 
 
 def _from_registry(read: Callable[[], list[T]]) -> list[T]:

@@ -3,10 +3,12 @@
 A version's life; each arrow is one transaction with one `VersionEvent` (`services.lifecycle`):
 
     candidate ◀──▶ shadow ──▶ active ──▶ retired
-        └─────────────────────▲  ▲          │
-                              │  └──────────┘  by activation, or by rollback
+        │             ▲       ▲  │ ▲         │
+        └─────────────┼───────┘  │ └─────────┘  by activation, or by rollback
+                      └──────────┘  suspended by the stop rule: no version is in service until one is activated
 
-At most one version is active and at most one in shadow. Without an active row the newest shipped version serves.
+At most one version is active and at most one in shadow. Without an active row the newest shipped version serves, unless a row
+says since when service is suspended.
 """
 
 import uuid
@@ -34,10 +36,18 @@ class ModelVersion(models.Model):
     metrics = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     activated_at = models.DateTimeField(null=True, blank=True)
+    suspended_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Since when no version is in service, because this one was taken out of it; empty once one is back.",
+    )
 
     class Meta:
         ordering = ["-created_at"]
         constraints = [
+            models.CheckConstraint(
+                name="modelversion_suspended_is_not_active", condition=Q(suspended_at=None) | ~Q(state="active")
+            ),
             models.CheckConstraint(
                 name="modelversion_state_is_known", condition=models.Q(state__in=["candidate", "shadow", "active", "retired"])
             ),
@@ -125,6 +135,7 @@ class VersionEvent(models.Model):
         ACTIVATED = "activated", "Activated"
         ROLLED_BACK = "rolled_back", "Activated by rollback"
         RETIRED = "retired", "Retired"
+        SUSPENDED = "suspended", "Taken out of service by the stop rule"
 
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="events")
     kind = models.CharField(max_length=11, choices=Kind)
@@ -144,7 +155,9 @@ class VersionEvent(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="versionevent_kind_is_known",
-                condition=Q(kind__in=["registered", "shadowed", "withdrawn", "activated", "rolled_back", "retired"]),
+                condition=Q(
+                    kind__in=["registered", "shadowed", "withdrawn", "activated", "rolled_back", "retired", "suspended"]
+                ),
             ),
             models.CheckConstraint(name="versionevent_forced_has_reason", condition=Q(forced=False) | Q(reason__gt="")),
         ]

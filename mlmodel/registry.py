@@ -3,11 +3,12 @@
 import logging
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmodel.artifact import METADATA, copy_artifact, hash_file, read_info, verify_artifact
-from mlmodel.types import ArtifactCorruptError, ArtifactMissingError, ModelInfo
+from mlmodel.types import ArtifactCorruptError, ArtifactMissingError, ModelInfo, NoVersionInServiceError
 
 if TYPE_CHECKING:
     from mlmodel.models import ModelVersion
@@ -27,23 +28,38 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class InService:
-    """Which versions the workers are to hold: the one whose results are shown, and the one in shadow, if any."""
+    """Which versions the workers are to hold: the one whose results are shown, and the one in shadow, if any.
 
-    active: str
+    While service is suspended none is active: `suspended` names the version that was taken out of it, and `since` says when.
+    """
+
+    active: str | None
     shadow: str | None = None
+    suspended: str | None = None
+    since: datetime | None = None
+
+    @property
+    def latest(self) -> str:
+        """The version in service, or the one that was until it was suspended: what another one is compared with."""
+        return self.active or self.suspended or ""
 
 
 def active_model_info() -> ModelInfo:
-    """The version in service. Raises `ArtifactMissingError`, `ArtifactCorruptError` or `ArtifactIncompatibleError`."""
+    """The version in service. Raises `NoVersionInServiceError`, `ArtifactMissingError`, `ArtifactCorruptError` or
+    `ArtifactIncompatibleError`."""
     return read_info(locate_version(None).path)
 
 
 def locate_version(version: str | None) -> Location:
     """Where `version`, or by default the active one, lies: as registered, else in MODEL_DIR, else among the shipped ones.
 
-    Without a row, a table or a database the newest shipped version is the active one. Raises `ArtifactMissingError`.
+    Without a row, a table or a database the newest shipped version is the active one. Raises `ArtifactMissingError`, and
+    `NoVersionInServiceError` where none is named while service is suspended.
     """
-    if row := _registered(version):
+    row = _registered(version)
+    if row and version is None and row.suspended_at:
+        raise NoVersionInServiceError(suspension_words(row.version, row.suspended_at))
+    if row:
         return Location(_find_registered(row), row.sha256)
     if version is None:
         return Location(newest_shipped())
@@ -65,11 +81,27 @@ def versions_in_service() -> InService:
     Raises `DatabaseError`: unlike `locate_version` it never guesses, or a database that is away for a moment would put the
     shipped version into service. Raises `ArtifactMissingError` where no version is active and none is shipped.
     """
+    from django.db.models import Q
+
     from mlmodel.models import ModelVersion
 
     states = [ModelVersion.State.ACTIVE, ModelVersion.State.SHADOW]
-    held = dict(ModelVersion.objects.filter(state__in=states).values_list("state", "version"))
+    # One statement: a version that is activated between two would leave the shipped one in service for a moment
+    rows = ModelVersion.objects.filter(Q(state__in=states) | Q(suspended_at__isnull=False))
+    found = list(rows.values_list("version", "state", "suspended_at"))
+    held = {state: version for version, state, _ in found}
+    for version, _, since in found:
+        if since:
+            return InService(None, held.get("shadow"), version, since)
     return InService(held.get("active") or newest_shipped().name, held.get("shadow"))
+
+
+def suspension_words(version: str, since: datetime) -> str:
+    """One line for an operator."""
+    return (
+        f"No version is in service: the stop rule took {version} out of it on {since:%Y-%m-%d %H:%M} UTC. "
+        "Put one back with activate_model or rollback_model."
+    )
 
 
 def register_version(directory: Path) -> "ModelVersion":
@@ -120,17 +152,19 @@ def model_dir() -> Path | None:
 
 
 def _registered(version: str | None) -> "ModelVersion | None":
+    """The row of that version; by default of the active one, or of the one that was suspended."""
     from django.apps import apps
     from django.core.exceptions import ImproperlyConfigured
     from django.db import DatabaseError
+    from django.db.models import Q
 
     if not apps.ready:
         return None
     from mlmodel.models import ModelVersion
 
-    wanted = {"state": ModelVersion.State.ACTIVE} if version is None else {"version": version}
+    in_service = Q(state=ModelVersion.State.ACTIVE) | Q(suspended_at__isnull=False)
     try:
-        return ModelVersion.objects.filter(**wanted).first()
+        return ModelVersion.objects.filter(in_service if version is None else Q(version=version)).first()
     except (DatabaseError, ImproperlyConfigured) as error:
         # A database that was never migrated is a fresh machine, not a fault
         if "modelversion" not in str(error):

@@ -25,6 +25,10 @@ class RejectedImageError(ModelError):
         self.code, self.message = code, message
 
 
+class NoVersionInServiceError(ModelError):
+    """The stop rule took the version out of service and none is back. The text is one line for an operator."""
+
+
 class ArtifactMissingError(ModelError):
     """No such version."""
 

@@ -78,6 +78,9 @@ try:
     if STOP_RULE_PSI < 0 or not 0 <= STOP_RULE_AGREEMENT <= 1:
         received = f"{STOP_RULE_PSI} and {STOP_RULE_AGREEMENT}"
         raise ImproperlyConfigured(f"STOP_RULE_PSI is 0 or more, STOP_RULE_AGREEMENT a share from 0 to 1. Received: {received}")
+    STOP_RULE_ACTION = env.str("STOP_RULE_ACTION", "suspend")
+    if STOP_RULE_ACTION not in {"suspend", "alert"}:
+        raise ImproperlyConfigured(f"STOP_RULE_ACTION is suspend or alert. Received: {STOP_RULE_ACTION!r}")
     IMAGENET_WEIGHTS: Path | None = env.path("IMAGENET_WEIGHTS", None)
 
     # Sessions and mail

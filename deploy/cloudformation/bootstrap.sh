@@ -9,6 +9,7 @@ readonly ROOT=${BOOTSTRAP_ROOT:-} # another root in tests
 readonly SETTINGS=$ROOT/etc/portal/portal.env
 readonly SECRET_DIR=$ROOT/etc/portal/secrets
 readonly TLS_DIR=$ROOT/etc/portal/tls
+readonly DATABASE_AUTHORITY=$ROOT/etc/portal/rds.pem
 
 # shellcheck source=/dev/null # written by the user data
 . "$ROOT/etc/portal/bootstrap.env"
@@ -99,12 +100,15 @@ portal_settings() {
     cat <<END
 PORTAL_PROFILE=production
 PORTAL_GROUP=$PORTAL_GROUP
-HOSTNAME_PUBLIC=$HOSTNAME_PUBLIC
-PROXY_CIDR=$PROXY_CIDR
+VAR_DIR=/var/lib/portal
+SERVER_NAME=$HOSTNAME_PUBLIC
+TRUSTED_PROXIES=$PROXY_CIDR
+MONITORING="127.0.0.1 $PROXY_CIDR"
+METRICS_ADDRESS=0.0.0.0
 ALLOWED_HOSTS=$HOSTNAME_PUBLIC,$(metadata local-ipv4)
 CSRF_TRUSTED_ORIGINS=https://$HOSTNAME_PUBLIC
-TLS_CERTIFICATE=$TLS_DIR/cert.pem
-TLS_KEY=$TLS_DIR/key.pem
+CERTIFICATE=$TLS_DIR/cert.pem
+CERTIFICATE_KEY=$TLS_DIR/key.pem
 END
     case $INSTALL_ROLE in
     frontend) printf '%s\n' UI_UPSTREAM=ui.portal.internal:443 APPLICATION_UPSTREAM=application.portal.internal:443 ;;
@@ -112,7 +116,7 @@ END
     esac
     [ "$INSTALL_ROLE" != worker ] || echo WORKER_RECONCILES=true
     # libpq reads these itself: the database's certificate and name are checked, not only its word that it encrypts.
-    printf '%s\n' PGSSLMODE=verify-full "PGSSLROOTCERT=$TLS_DIR/rds.pem"
+    printf '%s\n' PGSSLMODE=verify-full "PGSSLROOTCERT=$DATABASE_AUTHORITY"
 }
 
 install_publisher() {
@@ -141,7 +145,8 @@ END
 trap 'tell_cloudformation $?' EXIT
 install_session_manager
 install -d -m 0700 "$SECRET_DIR" "$TLS_DIR"
-curl -fsS -o "$TLS_DIR/rds.pem" https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem
+install -m 0644 /dev/null "$DATABASE_AUTHORITY" # the services read it, who are not root
+curl -fsS -o "$DATABASE_AUTHORITY" https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem
 { portal_settings && write_secrets; } >"$SETTINGS.new"
 mv "$SETTINGS.new" "$SETTINGS"
 make_certificate

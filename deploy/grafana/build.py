@@ -124,6 +124,7 @@ MODEL = [
     Panel("Version in service", "none", {"{{version}}": "max by (version) (portal_model_info)"}, NUMBER),
     Panel("Workers by version", "none", {"{{version}}": "max by (version) (portal_workers)"}, NUMBER),
     Panel("Workers that cannot load it", "none", {"": "max(portal_workers_degraded)"}, NUMBER),
+    Panel("Analysis suspended by the stop rule", "none", {"": "max(portal_analysis_suspended)"}, NUMBER),
     Panel("Stop rules that are broken", "none", {"{{rule}}": "max by (rule) (portal_stop_rule_broken)"}, NUMBER),
     Panel("Scores beside validation (PSI)", "none", {"{{version}}": "portal:score_psi"}),
     Panel("Films that the PSI is of", "none", {"{{version}}": "max by (version) (portal_score_psi_films)"}),

@@ -20,6 +20,10 @@ command -v envsubst >/dev/null 2>&1 || fail "envsubst is missing: apt-get instal
 : "${HTTP_LISTEN:=80}" "${HTTPS_LISTEN:=443}" "${STATUS_PORT:=8081}" "${UPSTREAMS:=127.0.0.1:5001}"
 # TRUSTED_PROXIES: load balancers in front, whose X-Forwarded-For holds. MONITORING: who may read /metrics and /readyz.
 : "${TRUSTED_PROXIES:=}" "${MONITORING:=127.0.0.1}"
+# A front end of its own: UI_UPSTREAM and APPLICATION_UPSTREAM (host:port, over TLS) in place of UPSTREAMS. Their names are looked
+# up again all the time (RESOLVER), since a machine that is replaced has another address. Their certificates are their own, and
+# nobody checks them: only the front end may reach them (security group, firewall).
+: "${UI_UPSTREAM:=}" "${APPLICATION_UPSTREAM:=}" "${RESOLVER:=}"
 # Places
 : "${NGINX_USER:=www-data}" "${RUN_DIR:=/run}" "${LOG_DIR:=/var/log/nginx}" "${BODY_DIR:=/var/lib/nginx}"
 : "${STATIC_ROOT:=/var/lib/portal/static}" "${FILMS_DIR:=/var/lib/portal/media}" "${LOCAL_FILMS_BY_PROXY:=/films/}"
@@ -46,11 +50,25 @@ lines() {
 }
 SERVERS=$(lines server "$UPSTREAMS")
 MONITORS=$(lines allow "$MONITORING" && echo "deny all;")
+PORTAL=http://portal
+FRONTEND=""
+if [ -n "$UI_UPSTREAM$APPLICATION_UPSTREAM" ]; then
+    { [ -n "$UI_UPSTREAM" ] && [ -n "$APPLICATION_UPSTREAM" ]; } || fail "UI_UPSTREAM and APPLICATION_UPSTREAM belong together."
+    [ -n "$RESOLVER" ] || RESOLVER=$(sed -n 's/^nameserver \([0-9.]*\)$/\1/p' /etc/resolv.conf | head -n 1)
+    [ -n "$RESOLVER" ] || fail "RESOLVER is not set, and /etc/resolv.conf names no server."
+    PORTAL="https://\$portal_at"
+    FRONTEND="
+    resolver $RESOLVER valid=15s ipv6=off;
+    map \$uri \$portal_at {
+        default $UI_UPSTREAM;
+        \"~^/(api/|cases/upload/)\" $APPLICATION_UPSTREAM;
+    }"
+fi
 REAL_IP=$(lines set_real_ip_from "$TRUSTED_PROXIES")
 [ -z "$REAL_IP" ] || REAL_IP="$REAL_IP
 real_ip_header X-Forwarded-For;"
 
-names="SERVER_NAME CERTIFICATE CERTIFICATE_KEY HTTP_LISTEN HTTPS_LISTEN HTTPS_SUFFIX STATUS_PORT SERVERS MONITORS REAL_IP \
+names="SERVER_NAME CERTIFICATE CERTIFICATE_KEY HTTP_LISTEN HTTPS_LISTEN HTTPS_SUFFIX STATUS_PORT SERVERS MONITORS REAL_IP PORTAL FRONTEND \
 NGINX_USER RUN_DIR LOG_DIR BODY_DIR STATIC_ROOT FILMS_DIR FILMS_LOCATION MAINTENANCE_FILE PAGES_DIR UPLOAD_BODY_MAX \
 CONNECTIONS_PER_ADDRESS REQUESTS_PER_SECOND REQUESTS_BURST ADDRESS_LOGINS_PER_MINUTE LOGINS_BURST ADDRESS_UPLOADS_PER_MINUTE UPLOADS_BURST"
 known=""

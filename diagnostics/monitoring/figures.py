@@ -13,13 +13,21 @@ from prometheus_client.metrics_core import Metric
 from diagnostics.models import Case, Prediction, Review, Worker
 from diagnostics.monitoring.standing import Standing, take_standing
 from diagnostics.services.heartbeat import SILENT_SECONDS
+from diagnostics.services.versions import waits_since
+from mlmodel import api
 
 
 def describe_queue() -> Iterator[Metric]:
-    """What waits, for how long, and who works on it."""
-    oldest = Case.objects.queued().values_list("queued_at", flat=True).first()
-    seconds = max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
-    yield GaugeMetricFamily("portal_oldest_waiting_seconds", "How long the oldest queued case has waited.", seconds)
+    """What waits, for how long, and who works on it. While service is suspended nothing waits for a worker."""
+    suspended_since = api.versions_in_service().since
+    yield GaugeMetricFamily(
+        "portal_analysis_suspended", "1 while no version is in service, by the stop rule.", bool(suspended_since)
+    )
+    oldest = None if suspended_since else Case.objects.queued().values_list("queued_at", flat=True).first()
+    seconds = max(0.0, (timezone.now() - waits_since(oldest)).total_seconds()) if oldest else 0.0
+    yield GaugeMetricFamily(
+        "portal_oldest_waiting_seconds", "How long the oldest queued case has waited while a version was in service.", seconds
+    )
     alive = Worker.objects.alive(seconds=SILENT_SECONDS).order_by()
     by_version = alive.values_list("model_version").annotate(Count("pk"))
     workers = GaugeMetricFamily("portal_workers", "Workers whose heart beats, by the version they serve.", labels=["version"])
@@ -46,7 +54,9 @@ def describe_model() -> Iterator[Metric]:
     Agreement, sensitivity and predictive value are quotients of what is counted here: recording rules form them.
     """
     standing = take_standing()
-    yield _one("portal_model_info", "1 for the version in service.", standing.version, 1)
+    info = GaugeMetricFamily("portal_model_info", "1 for the version in service, 0 for one that was.", labels=["version"])
+    info.add_metric([standing.version], api.versions_in_service().active == standing.version)
+    yield info
     yield _one("portal_score_psi_films", "Latest films that the PSI is of.", standing.version, len(standing.scores))
     if (psi := standing.psi) is not None:
         yield _one("portal_score_psi", "Population stability index against validation.", standing.version, psi)

@@ -1,4 +1,7 @@
-"""How the version in service stands: its latest scores beside those of its validation, and what clinicians signed."""
+"""How the version in service stands: its latest scores beside those of its validation, and what clinicians signed.
+
+While service is suspended it is the version that was in it last: what it was suspended for can still be read.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -51,12 +54,19 @@ class Standing:
 
 
 def take_standing() -> Standing:
-    """Two bounded queries. Raises as `api.active_version` does."""
-    version, now = api.active_version(), timezone.now()
-    shown = Prediction.objects.filter(is_shadow=False, model_version=version, created_at__gte=now - SCORES_WITHIN)
+    """A handful of bounded queries. Raises as `api.versions_in_service` does.
+
+    A version that was put back after a suspension starts afresh: what it was suspended for would suspend it again.
+    """
+    version, now = api.versions_in_service().latest, timezone.now()
+    afresh = [one.reinstated_at for one in api.suspensions() if one.version == version and one.reinstated_at]
+    since = max(afresh, default=now - SIGNED_WITHIN)
+    shown = Prediction.objects.filter(is_shadow=False, model_version=version, created_at__gte=max(since, now - SCORES_WITHIN))
     scores = shown.order_by("-created_at").values_list("probability", flat=True)[:SCORES_MOST]
     signed = Review.objects.latest_signed().filter(
         signed_at__gte=now - SIGNED_WITHIN, prediction__model_version=version, prediction__is_shadow=False
     )
+    if afresh:
+        signed = signed.filter(prediction__created_at__gte=since)
     rows = signed.order_by("-signed_at").values_list("verdict", "prediction__label", "finding")[:SIGNED_MOST]
     return Standing(version, tuple(scores), tuple(rows))

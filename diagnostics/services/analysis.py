@@ -17,6 +17,7 @@ from django.utils import timezone
 from diagnostics import storage
 from diagnostics.models import Case, GateOverride, Prediction
 from diagnostics.monitoring import instruments
+from diagnostics.services.versions import waits_since
 from mlmodel import api
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,8 @@ def claim_cases(*, worker: str, limit: int, hands_free: bool = True) -> list[Cas
     A case that was interrupted before is taken alone, and for its last attempt only by a worker that has nothing else in hand,
     so that a film which kills workers harms no neighbour.
     """
-    if not Case.objects.queued().exists():
-        return []
+    if not Case.objects.queued().exists() or api.versions_in_service().active is None:
+        return []  # while no version is in service, films wait and lose no attempt
     with transaction.atomic():
         rows = list(Case.objects.queued().select_for_update(skip_locked=True).values_list("pk", "attempt")[:limit])
         chosen = _alone_if_interrupted(rows, hands_free=hands_free)
@@ -111,7 +112,7 @@ def _count_results(written: Sequence[Result], new: Sequence[Result]) -> None:
     """For the metrics, once they are committed: how long each took, and what the new ones say."""
     now = timezone.now()
     for result in written:
-        instruments.RESULT_SECONDS.observe(max(0.0, (now - result.case.queued_at).total_seconds()))
+        instruments.RESULT_SECONDS.observe(max(0.0, (now - waits_since(result.case.queued_at)).total_seconds()))
         if isinstance(result.outcome, api.Refusal):
             instruments.REFUSALS.labels("reading", result.outcome.code).inc()
     for outcome in (result.outcome for result in new):

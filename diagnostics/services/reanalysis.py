@@ -27,8 +27,14 @@ def reanalyse_case(*, case: Case, user: User) -> bool:
 
 
 def reanalyse_cases(*, cases: QuerySet[Case], user: User) -> int:
-    """The same for each of these cases that qualifies; returns how many. Each is one conditional UPDATE."""
-    version = api.active_version()
+    """The same for each of these cases that qualifies; returns how many. Each is one conditional UPDATE.
+
+    None while no version is in service: a film would lose the result that it has, and wait.
+    """
+    try:
+        version = api.active_version()
+    except api.NoVersionInServiceError:
+        return 0
     qualifying = Case.objects.filter(_may_be_read_again(version))
     # Listed first, each changed for itself: a worker waits for one row, never for thousands.
     found = list(cases.order_by().select_related(None).only("pk", "hospital", "patient"))

@@ -1,4 +1,4 @@
-"""What repairs lost wake-up calls and lost workers, however they were lost."""
+"""What repairs lost wake-up calls and lost workers, however they were lost; and what stops a version beyond its bounds."""
 
 import json
 import logging
@@ -14,7 +14,9 @@ from diagnostics.models import Case
 from diagnostics.monitoring import instruments
 from diagnostics.services.analysis import give_up_expired_leases, seconds_until_lease_over
 from diagnostics.services.heartbeat import forget_old_workers
+from diagnostics.services.stop_rule import enforce_stop_rule
 from diagnostics.services.unsaved import forget_unsaved_reviews
+from diagnostics.services.versions import suspended_since
 
 RING_LIMIT = 100  # cases rung for in one pass
 HEAD_EVERY = timedelta(minutes=10)
@@ -25,25 +27,34 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Counts of one pass, and since when the oldest case waits."""
+    """Counts of one pass, since when the oldest case waits, and whether this pass took the version out of service."""
 
     requeued: int
     failed: int
     rung: int
     oldest_queued_at: datetime | None
+    suspended: bool = False
 
 
 def reconcile() -> Reconciliation:
-    """One pass: expired leases back to the queue or to `failed`, and a new call for what waits too long."""
+    """One pass: expired leases back to the queue or to `failed`, the stop rule, and a new call for what waits too long.
+
+    While no version is in service nobody is called: there is nothing that a worker may do.
+    """
     requeued, failed = give_up_expired_leases()
-    overdue = Case.objects.overdue(seconds=settings.REQUEUE_AFTER_SECONDS)
-    rung = sum(queue.ring(pk) for pk in overdue.values_list("pk", flat=True)[:RING_LIMIT])
+    suspended = enforce_stop_rule()
+    rung = 0 if suspended_since() else _ring_for_overdue()
     forget_old_workers()
     forget_unsaved_reviews()
     keep_audit_head()
     _count(requeued, failed, rung)
     oldest = Case.objects.queued().values_list("queued_at", flat=True).first()
-    return Reconciliation(requeued, failed, rung, oldest)
+    return Reconciliation(requeued, failed, rung, oldest, suspended)
+
+
+def _ring_for_overdue() -> int:
+    overdue = Case.objects.overdue(seconds=settings.REQUEUE_AFTER_SECONDS)
+    return sum(queue.ring(pk) for pk in overdue.values_list("pk", flat=True)[:RING_LIMIT])
 
 
 def seconds_to_next_pass(*, interval: float) -> float:

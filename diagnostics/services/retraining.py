@@ -110,8 +110,11 @@ def count_new_films(place: Workplace) -> int:
 
 
 def make_plan(place: Workplace, *, base_data: Path | None, new_films: int) -> Plan:
-    """The plan of a new run. Raises `RetrainingError` where no name can be derived from the version in service."""
-    active = api.active_version()
+    """The plan of a new run, from the version in service or, while none is, the one that was in it last.
+
+    Raises `RetrainingError` where no name can be derived from that.
+    """
+    active = api.versions_in_service().latest
     latest = find_reviews().order_by("-signed_at").values_list("signed_at", flat=True)[0]
     return Plan(
         version=next_version(active, _known_versions(place.out), timezone.localdate().strftime("%Y%m%d")),

@@ -4,6 +4,8 @@ A new version is loaded and warmed beside the old one, then takes its place betw
 that began it, and the last to give the old one back closes it. A version that cannot be served leaves the old one in its place:
 a hospital is better served by yesterday's version than by none. That holds for a running worker alone. At its start a worker
 refuses to serve anything but the active version (`diagnostics.worker`): nobody chose another, and nobody would notice.
+
+While no version is in service the one in shadow is held in its place: it draws the films' pictures and reads unseen.
 """
 
 import gc
@@ -65,17 +67,21 @@ class Held:
 
 
 class Serving:
-    """Follows the registry for one worker. `look` and `stop` are called from one thread at a time."""
+    """Follows the registry for one worker. `look` and `stop` are called from one thread at a time.
 
-    def __init__(self, predictor: "Predictor", *, worker: str) -> None:
+    `suspended` says that `predictor` is the version in shadow, and none is in service.
+    """
+
+    def __init__(self, predictor: "Predictor", *, worker: str, suspended: bool = False) -> None:
         self._worker = worker
         self._active = Held(predictor)
+        self._suspended = suspended
         self._shadow: Held | None = None
         self._trouble: dict[str, tuple[str, float]] = {}  # version: what is wrong, and when it is tried again
         self._described: tuple[str, str] | None = None
 
     def take(self) -> Held:
-        """The predictor in service, to be given back when the batch is through it."""
+        """The predictor in service, to be given back when the batch is through it; while `is_suspended`, to draw with alone."""
         while True:
             held = self._active
             if held.take():
@@ -83,24 +89,49 @@ class Serving:
 
     def take_shadow(self) -> Held | None:
         """The one in shadow, likewise, or None."""
-        held = self._shadow
+        held = self._active if self._suspended else self._shadow
         return held if held is not None and held.take() else None
 
     @property
     def version(self) -> str:
-        return self._active.version
+        """The version in service; empty while there is none."""
+        return "" if self._suspended else self._active.version
+
+    @property
+    def is_suspended(self) -> bool:
+        """No version is in service: no case is to be claimed."""
+        return self._suspended
 
     def look(self) -> None:
         """Hold what the registry wants held. Raises `DatabaseError`, and changes nothing then."""
         wanted = api.versions_in_service()
         self._trouble = {name: trouble for name, trouble in self._trouble.items() if name in {wanted.active, wanted.shadow}}
+        if wanted.active is None:
+            self._suspend(wanted.shadow)
+            return
         if wanted.active != self._active.version and (new := self._load(wanted.active)):
-            old, self._active = self._active, new
-            old.retire()
-            logger.info("model %s serves in place of %s", new.version, old.version)
-            _forget_garbage()
+            self._replace(new)
+        if self._suspended and wanted.active == self._active.version:
+            self._suspended = False
+            logger.info("model %s is in service: films are read again", wanted.active)
         self._follow_shadow(wanted.shadow if settings.SHADOW_SHARE else None)
         self._describe(wanted.active)
+
+    def _suspend(self, shadow: str | None) -> None:
+        """Read for nobody from now on. What cannot be loaded leaves the predictor that is there, which draws pictures."""
+        if not self._suspended:
+            self._suspended = True
+            logger.warning("no version is in service: films wait, %s reads in shadow", shadow)
+        self._follow_shadow(None)
+        if shadow and shadow != self._active.version and (new := self._load(shadow)):
+            self._replace(new)
+        self._describe(shadow or "")
+
+    def _replace(self, new: Held) -> None:
+        old, self._active = self._active, new
+        old.retire()
+        logger.info("model %s is held in place of %s", new.version, old.version)
+        _forget_garbage()
 
     def stop(self) -> None:
         """Close what is held, at the latest with the last batch."""
@@ -138,7 +169,7 @@ class Serving:
     def _describe(self, wanted: str) -> None:
         """Into the worker's row, where it has changed."""
         trouble = self._trouble.get(wanted) if wanted != self._active.version else None
-        now = (self._active.version, f"{wanted} {trouble[0]}" if trouble else "")
+        now = (self.version, f"{wanted} {trouble[0]}" if trouble else "")
         if now != self._described:
             engine = self._active.predictor.engine
             heartbeat.describe_model(name=self._worker, model_version=now[0], engine=engine, model_error=now[1])

@@ -1,11 +1,12 @@
-"""What readers are told of the model's versions: which reads films now, since when, and that its scores are its own."""
+"""What readers are told of the model's versions: which reads films now, since when, that its scores are its own, and when none
+does."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from diagnostics.models import Case
+from diagnostics.models import Case, Prediction
 from diagnostics.services.reanalysis import can_be_reanalysed
 from mlmodel import api
 
@@ -23,7 +24,7 @@ class VersionChange:
 def recent_change() -> VersionChange | None:
     """The latest change of version, for `NOTICE_DAYS` after it; None where no earlier version read films here."""
     periods = api.service_periods()
-    if len(periods) < 2 or periods[0].since is None:
+    if len(periods) < 2 or periods[0].since is None or periods[0].until or periods[0].version == periods[1].version:
         return None
     newest, since = periods[0].version, periods[0].since
     return VersionChange(newest, since) if since >= timezone.now() - timedelta(days=NOTICE_DAYS) else None
@@ -35,6 +36,30 @@ def in_service() -> str:
         return api.active_version()
     except api.ModelError:
         return ""
+
+
+def suspended_since() -> datetime | None:
+    """Since when no version is in service, by the stop rule; None while one is, or where it cannot be told."""
+    try:
+        return api.versions_in_service().since
+    except api.ModelError:
+        return None
+
+
+def waits_since(queued_at: datetime) -> datetime:
+    """From when a film waits for a worker: while service was suspended it waited for a version."""
+    resumed = [one.until for one in api.suspensions()[:1] if one.until]
+    return max([queued_at, *resumed])
+
+
+def withdrawal_of(prediction: Prediction) -> datetime | None:
+    """When the stop rule took the version that made this result out of service; None where it did not, or where the result was
+    made after the version had been put back."""
+    for one in reversed(api.suspensions()):
+        made_before = one.reinstated_at is None or prediction.created_at < one.reinstated_at
+        if one.version == prediction.model_version and made_before:
+            return one.since
+    return None
 
 
 def may_analyse_again(*, case: Case) -> bool:

@@ -8,12 +8,14 @@ from django.utils.formats import date_format
 
 from diagnostics import wording
 from diagnostics.models import Case, Review
+from diagnostics.services import versions
 
 register = template.Library()
 register.filter("percent", wording.percent)
 register.filter("kind", wording.kind)
 register.filter("headline", wording.headline)
 register.filter("review_status", wording.review_status)
+register.filter("withdrawn_at", versions.withdrawal_of)
 
 
 @register.filter

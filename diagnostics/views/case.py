@@ -21,7 +21,7 @@ from diagnostics.views.fetch import get_visible_or_404
 from diagnostics.views.fragments import is_htmx
 from diagnostics.views.screen import Screen, blank_review
 
-NOTHING_NEW = "Nothing was done: the version in service has read this film already, or the case has changed meanwhile."
+NOTHING_NEW = "Nothing was done: no version is in service, it has read this film already, or the case has changed meanwhile."
 NOT_REFUSED = "Nothing was done: the case has changed meanwhile, or this refusal cannot be set aside."
 NOT_READY = "The case has changed meanwhile. Read the page again before you sign."
 

@@ -40,9 +40,14 @@ def live(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(sees_cases)
 def delay(request: HttpRequest) -> HttpResponse:
-    """A warning while films of the hospital wait and no worker is alive; else nothing."""
+    """A warning while films of the hospital wait and no worker is alive, or no version in service; else nothing.
+
+    `told=suspended` says that the page has said the latter already.
+    """
     waiting = Case.objects.visible_to(request.user).queued().first()
     progress = describe_progress(waiting) if waiting else Progress()
+    if progress.suspended_since and request.GET.get("told") == "suspended":
+        progress = Progress()
     return render(request, "diagnostics/_delay.html", {"progress": progress})
 
 

@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -10,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from diagnostics import measures
 from diagnostics.model_card import render_card
+from diagnostics.services.versions import suspended_since
 from mlmodel import api
 
 CAPTIONS = {
@@ -26,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 @require_safe
 def active(request: HttpRequest) -> HttpResponse:
-    """The version in service."""
-    return _page(request, None)
+    """The version in service; while there is none, the one that was in it last."""
+    return _page(request, _suspended_version())
 
 
 @require_safe
@@ -77,6 +79,8 @@ def _context(documents: api.ModelDocuments) -> dict[str, Any]:
         "info": info,
         "state": _state_of(info.version),
         "in_service": _version_in_service(),
+        "suspended_since": suspended_since(),
+        "suspensions": [one for one in api.suspensions() if one.version == info.version],
         "periods": api.service_periods(),
         "registered": [(row, STATES.get(row.state, row.state)) for row in api.registered_versions()],
         "report": report,
@@ -106,6 +110,13 @@ def _version_in_service() -> str:
         return api.active_model().version
     except api.ModelError:
         return ""
+
+
+def _suspended_version() -> str | None:
+    try:
+        return api.versions_in_service().suspended
+    except (api.ModelError, DatabaseError):
+        return None
 
 
 def _state_of(name: str) -> str:

@@ -73,7 +73,8 @@ class Screen:
         if self.case.is_final:
             return f"{self.case.state}-{self.poll_seconds}"
         progress = self.progress
-        return f"{self.case.state}-{progress.position or 0}-{int(progress.is_delayed)}-{self.poll_seconds}"
+        trouble = "suspended" if progress.suspended_since else int(progress.is_delayed)
+        return f"{self.case.state}-{progress.position or 0}-{trouble}-{self.poll_seconds}"
 
     @property
     def film_stamp(self) -> str:

@@ -16,6 +16,7 @@ from diagnostics.exceptions import StorageUnavailableError, UploadRefusedError
 from diagnostics.forms import UploadForm
 from diagnostics.models import Case
 from diagnostics.services.uploads import accept_upload
+from diagnostics.services.versions import suspended_since
 
 STORAGE_DOWN = "The storage of films does not answer. Nothing was saved; try again in a minute."
 ONE_AT_A_TIME = "Send one file per request."
@@ -113,6 +114,7 @@ def _page(request: HttpRequest, form: UploadForm, *, answers: list[Answer] | Non
     context: dict[str, Any] = {
         "form": form,
         "answers": answers,
+        "suspended_since": suspended_since(),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
         "max_megabytes": settings.UPLOAD_MAX_BYTES // (1024 * 1024),
     }

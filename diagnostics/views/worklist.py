@@ -10,7 +10,7 @@ from accounts.permissions import requires, sees_cases
 from diagnostics.forms import WorklistFilter
 from diagnostics.models import Case
 from diagnostics.services.trail import record_list
-from diagnostics.services.versions import recent_change
+from diagnostics.services.versions import recent_change, suspended_since
 from diagnostics.views.fragments import is_htmx
 from diagnostics.views.pagination import read_page
 from diagnostics.views.studies import group_by_study
@@ -31,6 +31,7 @@ def worklist(request: HttpRequest) -> HttpResponse:
         "form": form,
         "page": page,
         "groups": group_by_study(page.cases),
+        "suspended_since": suspended_since(),
         "waits": any(not case.is_final for case in page.cases),
         "next_query": _query_with(request.GET, page.next_cursor),
         "first_query": _query_with(request.GET, ""),

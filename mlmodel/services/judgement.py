@@ -9,7 +9,7 @@ from mlmodel.artifact import read_info
 from mlmodel.models import Evaluation, ModelVersion
 from mlmodel.registry import locate_version
 from mlmodel.services.errors import LifecycleError
-from mlmodel.services.lifecycle import find_version
+from mlmodel.services.lifecycle import find_version, suspended_versions
 from mlmodel.types import ModelError
 
 PREDICTIONS, SPLIT = "predictions.csv", "split.csv"
@@ -27,11 +27,14 @@ class Judgement:
 
 
 def judge_version(row: ModelVersion, in_service: str, margin: float | None = None) -> Judgement:
-    """Calibrated, evaluated on the films that the version in service was evaluated on, not trained on them, and not worse there
-    by more than `margin` in AUC (by default the comparison's own). Raises `LifecycleError` for a margin out of range."""
+    """Not stopped, calibrated, evaluated on the films that the version in service was evaluated on, not trained on them, and
+    not worse there by more than `margin` in AUC (by default the comparison's own). Raises `LifecycleError` for a margin out of
+    range."""
     if margin is not None and not 0 <= margin <= LARGEST_MARGIN:
         raise LifecycleError(f"--margin is a difference in AUC from 0 to {LARGEST_MARGIN}. Received: {margin}")
-    objections = []
+    if row.version == in_service:  # it was suspended, and is compared with no other
+        return Judgement(_objections_to_suspended(row.version))
+    objections = _objections_to_suspended(row.version)
     if read_info(locate_version(row.version).path).calibration.get("method") == "none":
         objections.append(f"{row.version} is not calibrated.")
     pair = _common_evaluation(row.version, in_service)
@@ -45,6 +48,11 @@ def judge_version(row: ModelVersion, in_service: str, margin: float | None = Non
     if worse:
         objections.append(f"{row.version} is worse than {in_service} on the same patients: {worse}.")
     return Judgement(objections, {**comparison, "data_sha256": pair[0].data_sha256, "against": in_service})
+
+
+def _objections_to_suspended(version: str) -> list[str]:
+    at = suspended_versions().get(version)
+    return [f"The stop rule took {version} out of service on {at:%Y-%m-%d %H:%M} UTC."] if at else []
 
 
 def _common_evaluation(version: str, in_service: str) -> tuple[Evaluation, Evaluation] | None:

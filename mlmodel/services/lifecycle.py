@@ -6,15 +6,17 @@ Nothing here asks whether a version is good enough: `promotion` does, before it 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from mlmodel.artifact import verify_artifact
 from mlmodel.models import ModelVersion, ShadowTally, VersionEvent
-from mlmodel.registry import locate_version, newest_shipped, register_named
+from mlmodel.registry import locate_version, newest_shipped, register_named, versions_in_service
 from mlmodel.services.errors import LifecycleError
 from mlmodel.services.telling import tell
 from mlmodel.types import ModelError
@@ -39,11 +41,13 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """The version that serves again, the one it replaces, and those passed over because their artifacts are not whole."""
+    """The version that serves again, the one it replaces, and those passed over: `passed_over` because their artifacts are not
+    whole, `suspended` because the stop rule took them out of service."""
 
     version: str
     replaced: str
     passed_over: tuple[str, ...] = ()
+    suspended: tuple[str, ...] = ()
 
 
 def find_version(version: str) -> ModelVersion:
@@ -63,12 +67,34 @@ def activate(*, version: str, act: Act) -> str:
     """Put a version in service; returns the one that it replaces. Raises `LifecycleError`."""
     _register_shipped()
     with _exclusively() as rows:
-        row, active = _row(rows, version), _active(rows) or _settle_shipped(rows)
-        if row == active:
+        row, suspended = _row(rows, version), _suspended(rows)
+        active = suspended or _active(rows) or _settle_shipped(rows)
+        if row == active and not suspended:
             return row.version
-        _move(active, State.RETIRED, Kind.RETIRED, act)
+        if not suspended:  # one that is goes on reading in shadow
+            _move(active, State.RETIRED, Kind.RETIRED, act)
         _move(row, State.ACTIVE, Kind.ACTIVATED, act)
         return active.version
+
+
+def suspend(*, version: str, act: Act) -> bool:
+    """Take the active version out of service and have it read in shadow, in place of the one that does; none takes its place.
+
+    False where `version` is not the active one any more: of several callers at once one has done it. Raises `LifecycleError`
+    where it serves as shipped and cannot be registered.
+    """
+    if versions_in_service().active != version:
+        return False
+    _register_shipped()
+    with _exclusively() as rows:
+        active = None if _suspended(rows) else _active(rows) or _settle_shipped(rows)
+        if active is None or active.version != version:
+            return False
+        if earlier := _shadow(rows):
+            _move(earlier, State.CANDIDATE, Kind.WITHDRAWN, act)
+        ShadowTally.objects.filter(version=active).delete()
+        _move(active, State.SHADOW, Kind.SUSPENDED, act)
+        return True
 
 
 def put_in_shadow(*, version: str, act: Act) -> str | None:
@@ -78,7 +104,8 @@ def put_in_shadow(*, version: str, act: Act) -> str | None:
     """
     with _exclusively() as rows:
         row = _row(rows, version)
-        if row.state == State.ACTIVE or (not _active(rows) and version == newest_shipped().name):
+        as_shipped = not _active(rows) and not _suspended(rows)
+        if row.state == State.ACTIVE or (as_shipped and version == newest_shipped().name):
             raise LifecycleError(f"{version} is in service: it cannot be its own shadow.")
         if row.state == State.SHADOW:
             raise LifecycleError(f"{version} is in shadow already.")
@@ -96,6 +123,8 @@ def end_shadow(*, act: Act) -> str:
         row = _shadow(rows)
         if row is None:
             raise LifecycleError("No version is in shadow.")
+        if _suspended(rows):
+            raise LifecycleError(f"No version is in service: {row.version} is the only one that the workers hold.")
         _move(row, State.CANDIDATE, Kind.WITHDRAWN, act)
         return row.version
 
@@ -104,24 +133,50 @@ def roll_back(*, act: Act) -> RolledBack:
     """Put the version back that was in service before the active one; asking again goes one further back.
 
     The emergency exit: no evaluation and no second person is asked for. A version whose artifact is not whole any more is
-    passed over. Raises `LifecycleError` where nothing is left.
+    passed over, and so is one that the stop rule took out of service: that one comes back by `promotion` alone. Raises
+    `LifecycleError` where nothing is left.
     """
     with _exclusively() as rows:
-        active = _active(rows)
+        suspended = _suspended(rows)
+        active = suspended or _active(rows)
         if active is None:
             raise LifecycleError(f"{newest_shipped().name} serves as shipped, and nothing was active before it.")
-        passed_over = []
-        for name in reversed(service_stack()[:-1]):
-            if name == active.version:
-                continue
-            if not _is_whole(name):
-                passed_over.append(name)
-                continue
-            _move(active, State.RETIRED, Kind.RETIRED, act)
+        stopped, not_whole, name = _look_back(active.version)
+        if name:
+            if not suspended:
+                _move(active, State.RETIRED, Kind.RETIRED, act)
             _move(_row(rows, name), State.ACTIVE, Kind.ROLLED_BACK, act)
-            return RolledBack(name, active.version, tuple(passed_over))
-    found = f" ({', '.join(passed_over)}: not whole on the disk)" if passed_over else ""
+            return RolledBack(name, active.version, not_whole, stopped)
+    reasons = {"not whole on the disk": not_whole, "taken out of service by the stop rule": stopped}
+    found = "".join(f" ({', '.join(names)}: {reason})" for reason, names in reasons.items() if names)
     raise LifecycleError(f"No version is left that was active before {active.version}{found}.")
+
+
+def _look_back(active: str) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """Versions passed over (suspended ones, those not whole) on the way to the latest that can serve again; empty for none."""
+    stopped, not_whole, out = [], [], suspended_versions()
+    for name in reversed(service_stack()[:-1]):
+        if name == active:
+            continue
+        if name in out:
+            stopped.append(name)
+        elif not _is_whole(name):
+            not_whole.append(name)
+        else:
+            return tuple(stopped), tuple(not_whole), name
+    return tuple(stopped), tuple(not_whole), ""
+
+
+def suspended_versions() -> dict[str, datetime]:
+    """The versions that the stop rule took out of service and nobody put back, with when."""
+    out: dict[str, datetime] = {}
+    events = VersionEvent.objects.filter(kind__in=[Kind.ACTIVATED, Kind.ROLLED_BACK, Kind.SUSPENDED]).order_by("pk")
+    for version, kind, at in events.values_list("version_id", "kind", "at"):
+        if kind == Kind.SUSPENDED:
+            out[version] = at
+        else:
+            out.pop(version, None)
+    return out
 
 
 def service_stack() -> list[str]:
@@ -148,7 +203,12 @@ def _exclusively() -> Iterator[dict[str, ModelVersion]]:
 
 
 def _move(row: ModelVersion, state: str, kind: str, act: Act) -> None:
-    since = {"activated_at": Now()} if state == State.ACTIVE else {}
+    since: dict[str, Any] = {}
+    if state == State.ACTIVE:
+        since = {"activated_at": Now(), "suspended_at": None}
+        ModelVersion.objects.exclude(suspended_at=None).update(suspended_at=None)
+    elif kind == Kind.SUSPENDED:
+        since = {"suspended_at": Now()}
     if not ModelVersion.objects.filter(pk=row.pk, state=row.state).update(state=state, **since):
         raise LifecycleError(f"{row.version} has changed meanwhile: see list_models, then try again.")
     VersionEvent.objects.create(
@@ -176,13 +236,18 @@ def _active(rows: dict[str, ModelVersion]) -> ModelVersion | None:
     return next((row for row in rows.values() if row.state == State.ACTIVE), None)
 
 
+def _suspended(rows: dict[str, ModelVersion]) -> ModelVersion | None:
+    """The version that was taken out of service, while none is back."""
+    return next((row for row in rows.values() if row.suspended_at), None)
+
+
 def _shadow(rows: dict[str, ModelVersion]) -> ModelVersion | None:
     return next((row for row in rows.values() if row.state == State.SHADOW), None)
 
 
 def _register_shipped() -> None:
     """Before the first activation the version that serves as shipped gets its row, so that a rollback can return to it."""
-    if not ModelVersion.objects.filter(state=State.ACTIVE).exists():
+    if not ModelVersion.objects.filter(Q(state=State.ACTIVE) | Q(suspended_at__isnull=False)).exists():
         find_version(newest_shipped().name)
 
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from mlmodel.artifact import METADATA, hash_file, read_info
 from mlmodel.models import Evaluation, ModelVersion, Promotion, VersionEvent
-from mlmodel.registry import locate_version, versions_in_service, versions_on_disk
+from mlmodel.registry import InService, locate_version, versions_in_service, versions_on_disk
 from mlmodel.services.shadowing import agreement_of
 from mlmodel.types import ModelError
 
@@ -21,20 +21,21 @@ def describe_versions() -> list[dict[str, Any]]:
     `metrics` are `{value, low, high}` of the newest evaluation, or of the training where there is none.
     """
     rows = {row.version: row for row in ModelVersion.objects.prefetch_related("evaluations", "promotions__requested_by")}
-    in_service = versions_in_service().active
+    now = versions_in_service()
     events = _latest_events()
     on_disk = versions_on_disk()
     names = [*reversed(on_disk), *sorted(set(rows) - set(on_disk), reverse=True)]
-    return [_describe(name, rows.get(name), events.get(name), in_service) for name in names]
+    return [_describe(name, rows.get(name), events.get(name), now) for name in names]
 
 
-def _describe(version: str, row: ModelVersion | None, event: VersionEvent | None, in_service: str) -> dict[str, Any]:
+def _describe(version: str, row: ModelVersion | None, event: VersionEvent | None, now: InService) -> dict[str, Any]:
     sha256, problem, trained = _read_artifact(version, row)
     evaluation = next(iter(row.evaluations.all()), None) if row else None
     facts: dict[str, Any] = {
         "version": version,
         "state": row.state if row else NOT_REGISTERED,
-        "in_service": version == in_service,
+        "in_service": version == now.active,
+        "suspended_since": now.since.isoformat(timespec="seconds") if now.since and version == now.suspended else None,
         "sha256": sha256,
         "problem": problem,
         "metrics": _headline(evaluation, trained),
@@ -43,8 +44,8 @@ def _describe(version: str, row: ModelVersion | None, event: VersionEvent | None
         "by": _name(event.requested_by) if event else None,
         "approved_by": _name(event.approved_by) if event else None,
         "forced": bool(event and event.forced),
-        "waits_for_approval": _describe_promotion(row, in_service) if row else None,
-        "shadow": _describe_shadow(version, in_service) if row else None,
+        "waits_for_approval": _describe_promotion(row, now.latest) if row else None,
+        "shadow": _describe_shadow(version, now.active or "") if row else None,
     }
     return facts
 
@@ -91,6 +92,7 @@ def _describe_promotion(row: ModelVersion, in_service: str) -> dict[str, Any] | 
 
 
 def _describe_shadow(version: str, in_service: str) -> dict[str, Any] | None:
+    """What it says beside the version in service; beside none there is nothing to agree with."""
     found = agreement_of(version=version, against=in_service)
     if found is None:
         return None

@@ -42,12 +42,14 @@ def activate_version(
     """Ask for a version to be activated, or approve it where another person has asked; `person` has been identified.
 
     Refused (`LifecycleError`, nothing changed): an artifact that is not whole, always; a version that is not calibrated, was
-    not evaluated on the films that the active one was, had seen those films, or is worse there by more than `margin` in AUC,
-    unless each of the two people forces it with a reason.
+    not evaluated on the films that the active one was, had seen those films, is worse there by more than `margin` in AUC, or
+    was taken out of service by the stop rule, unless each of the two people forces it with a reason. While service is suspended
+    the version that was in it last is the one to compare with.
     """
-    row, in_service = find_version(version), versions_in_service().active
-    if version == in_service:
+    row, now = find_version(version), versions_in_service()
+    if version == now.active:
         return _pin(row, person, reason)
+    in_service = now.latest
     waiting = _waiting(row, in_service)
     if waiting and waiting.requested_by_id != person.pk:
         return approve_promotion(promotion=waiting, person=person, reason=reason, force=force)
@@ -73,7 +75,7 @@ def approve_promotion(*, promotion: Promotion, person: "User", reason: str = "",
         raise LifecycleError(f"{person.get_username()} has asked for it: another person approves it.")
     if not promotion.requested_by.is_active:
         raise LifecycleError(f"The account of {promotion.requested_by} has been disabled: ask anew.")
-    if (active := versions_in_service().active) != promotion.replaces:
+    if (active := versions_in_service().latest) != promotion.replaces:
         raise LifecycleError(f"It was compared with {promotion.replaces}, and {active} is in service now: ask anew.")
     _check_force(promotion.objections, force=force, reason=reason)
     row = find_version(promotion.version_id)

@@ -108,6 +108,8 @@ def test_a_web_machine_starts_with_settings_that_the_portal_accepts(tmp_path: Pa
     }
     answer = subprocess.run([sys.executable, "-c", ask], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
+    asked_for = {"VAR_DIR": "/var/lib/portal", "TRUSTED_PROXIES": "10.0.0.0/16", "SERVER_NAME": "portal.example.org"}
+    assert asked_for.items() <= machine.settings().items()  # what install.sh asks for
     expected = f"db.internal portal True {'r' * 64} films mail.example.org ['portal.example.org', '10.0.2.15']"
     assert answer.stdout.strip() == expected
 
@@ -118,6 +120,8 @@ def test_secrets_are_readable_by_root_alone_and_stand_in_no_settings_line(tmp_pa
     files = list((tmp_path / "etc/portal/secrets").iterdir())
     assert {file.name for file in files} == {"SECRET_KEY", "AUDIT_KEY", "METRICS_TOKEN", "REDIS_URL", "DATABASE_URL"}
     assert {file.stat().st_mode & 0o777 for file in [*files, tmp_path / "etc/portal/portal.env"]} == {0o600}
+    authority = Path(machine.settings()["PGSSLROOTCERT"])
+    assert (authority.stat().st_mode & 0o777, authority.parent.name) == (0o644, "portal")  # the services read it
     assert "pppp" not in (tmp_path / "etc/portal/portal.env").read_text()
 
 
@@ -148,6 +152,8 @@ def test_the_front_end_takes_its_certificate_its_address_and_finds_both_machines
     assert (tmp_path / "etc/portal/tls/cert.pem").read_text() == "CERTIFICATE\n"
     assert (tmp_path / "etc/portal/tls/key.pem").stat().st_mode & 0o777 == 0o600
     assert "ec2 associate-address --allocation-id eipalloc-1 --instance-id i-1" in machine.said()
+    assert machine.settings()["CERTIFICATE"] == f"{tmp_path}/etc/portal/tls/cert.pem"
+    assert machine.settings()["SERVER_NAME"] == "portal.example.org"
     assert machine.settings()["UI_UPSTREAM"] == "ui.portal.internal:443"
     assert "S3_BUCKET" not in machine.settings()
 

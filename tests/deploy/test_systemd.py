@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.deploy.edge import DEPLOY
 
@@ -51,6 +52,20 @@ def test_a_unit_is_exposed_below_three_of_ten(units: Path, unit: str) -> None:
     options = ["--offline=true", f"--threshold={EXPOSURE}", "--no-pager"]
     done = analyse(units, "security", *options, f"./{unit}.service")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+
+def test_each_worker_and_reconcile_answers_where_prometheus_asks(units: Path) -> None:
+    def port_of(unit: str, name: str) -> str:
+        lines = (units / f"{unit}.service").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(f"{name}=")[2] for line in lines if line.startswith(f"Environment={name}="))
+
+    def asked(job: str) -> str:
+        (target,) = yaml.safe_load((DEPLOY / "prometheus" / "targets" / f"{job}.yml").read_text(encoding="utf-8"))
+        return str(target["targets"][0]).partition(":")[2]
+
+    worker = port_of("portal-worker@", "WORKER_METRICS_PORT")
+    assert [worker.replace("%i", str(number)) for number in range(3)] == [asked("worker"), "9111", "9112"]
+    assert port_of("portal-reconcile", "RECONCILE_METRICS_PORT") == asked("reconcile")
 
 
 def test_without_the_hardening_a_unit_would_be_exposed(units: Path) -> None:

@@ -91,6 +91,8 @@ def test_the_queues_own_tests_pass_on_postgresql(database_url: str) -> None:
         "tests/diagnostics/test_reanalysis.py",
         "tests/diagnostics/test_serving.py",
         "tests/diagnostics/test_shadowing.py",
+        "tests/diagnostics/test_stop_rule.py",
+        "tests/diagnostics/test_suspended.py",
         "tests/diagnostics/test_quota.py",
         "tests/diagnostics/test_purging.py",
         "tests/diagnostics/test_verification.py",

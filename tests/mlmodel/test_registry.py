@@ -80,7 +80,7 @@ def test_a_version_that_does_not_exist_is_missing(shipped: Path, trained: Path, 
 
 
 def test_without_a_database_the_shipped_version_is_active(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(**wanted: object) -> None:
+    def broken(*_args: object, **_wanted: object) -> None:
         raise DatabaseError("connection refused")
 
     monkeypatch.setattr(ModelVersion.objects, "filter", broken)

@@ -50,6 +50,7 @@ def start(var_dir: Path, code: str = "", **variables: str) -> "subprocess.Comple
         ({"LOCAL_FILMS_BY_PROXY": "/films/", "STORAGE_BACKEND": "s3", "S3_BUCKET": "films"}, "LOCAL_FILMS_BY_PROXY"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
         ({"STOP_RULE_AGREEMENT": "80"}, "STOP_RULE_AGREEMENT"),
+        ({"STOP_RULE_ACTION": "stop"}, "STOP_RULE_ACTION"),
         ({"WORKER_METRICS_PORT": "on"}, "WORKER_METRICS_PORT"),
         ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL"),
         ({"REDIS_URL": "http://x"}, "REDIS_URL"),

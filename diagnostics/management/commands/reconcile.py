@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 class Command(BaseCommand):
     help = (
         "Repair what was lost: cases whose worker is gone go back to the queue (or fail after their last attempt), and cases "
-        "that wait too long get a new wake-up call. Runs until SIGTERM; any number may run at once."
+        "that wait too long get a new wake-up call. A version that is beyond a stop rule is taken out of service. "
+        "Runs until SIGTERM; any number may run at once."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -49,6 +50,7 @@ class Command(BaseCommand):
         done = reconcile()
         since = done.oldest_queued_at.isoformat() if done.oldest_queued_at else None
         facts = {"requeued": done.requeued, "failed": done.failed, "rung": done.rung, "oldest_queued_at": since}
+        facts["suspended"] = done.suspended
         if as_json:
             self.stdout.write(json.dumps(facts))
         elif any(facts.values()):

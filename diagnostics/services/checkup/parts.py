@@ -7,6 +7,7 @@ from django.conf import settings
 from diagnostics import metrics, storage
 from diagnostics.models import Case
 from diagnostics.services.checkup.findings import Finding, error, ok, warning, worst
+from diagnostics.services.versions import suspended_since
 from mlmodel import api
 
 OVERDUE_ROUNDS = 6  # of REQUEUE_AFTER_SECONDS; nothing waits so long where somebody calls for it again and again
@@ -48,6 +49,8 @@ def check_model() -> Finding:
     mend = "Put its files back, or run: manage.py rollback_model"
     try:
         info = api.verify_version()
+    except api.NoVersionInServiceError:
+        return warning(metrics.check_model(), "docs/runbook.md, AnalysisSuspended: rollback_model, or activate_model.")
     except api.ArtifactMissingError:
         return error("the active version's files are missing", mend)
     except api.ArtifactCorruptError:
@@ -68,7 +71,10 @@ def check_worker() -> Finding:
 
 def check_queue() -> Finding:
     seconds = OVERDUE_ROUNDS * settings.REQUEUE_AFTER_SECONDS
-    if waiting := Case.objects.overdue(seconds=seconds).count():
+    waiting = Case.objects.overdue(seconds=seconds).count()
+    if waiting and suspended_since():
+        return ok(f"{waiting} film(s) wait for a version to be in service again")
+    if waiting:
         return warning(
             f"{waiting} film(s) wait for longer than {seconds} s",
             "Start more workers; and see that manage.py reconcile runs, or WORKER_RECONCILES is set.",

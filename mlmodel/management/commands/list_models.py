@@ -74,11 +74,13 @@ def _measures(facts: dict[str, Any]) -> str:
 
 def _remarks(facts: dict[str, Any]) -> list[str]:
     remarks = [facts["problem"]] if facts["problem"] else []
+    if since := facts["suspended_since"]:
+        remarks.append(f"Taken out of service by the stop rule on {since[:16].replace('T', ' ')}; no version is in service.")
     if facts["forced"]:
         remarks.append("Activated by force, against the evidence.")
     if waits := facts["waits_for_approval"]:
         remarks.append(f"Asked for by {waits['requested_by']}; waits for a second person until {waits['expires_at'][:16]}.")
-    if shadow := facts["shadow"]:
+    if (shadow := facts["shadow"]) and shadow["against"]:
         remarks.append(_agreement(shadow))
     return remarks
 

@@ -10,7 +10,7 @@ from django.db import connection
 from accounts.models import User
 from mlmodel.models import ModelVersion, Promotion, VersionEvent
 from mlmodel.services.errors import LifecycleError
-from mlmodel.services.lifecycle import Act, activate, find_version, put_in_shadow, roll_back
+from mlmodel.services.lifecycle import Act, activate, find_version, put_in_shadow, roll_back, suspend
 from mlmodel.services.promotion import activate_version, approve_promotion
 from tests.mlmodel.services.conftest import Evaluate
 
@@ -91,3 +91,27 @@ def test_two_shadows_at_once_leave_one(operator: User) -> None:
         lambda: put_in_shadow(version="2.0.0", act=Act(operator)), lambda: put_in_shadow(version="3.0.0", act=Act(operator))
     )
     assert states() == ["candidate", "shadow"]
+
+
+@pytest.mark.parametrize("as_shipped", [True, False])
+def test_of_two_that_apply_the_stop_rule_at_once_one_does(operator: User, as_shipped: bool) -> None:
+    find_version("2.0.0")
+    version = "1.0.0" if as_shipped else "2.0.0"
+    if not as_shipped:
+        activate(version=version, act=Act(operator))
+    done: list[bool] = []
+    at_once(*[lambda: done.append(suspend(version=version, act=Act(None, reason="Stop rule: drift.")))] * 2)
+    assert done.count(True) == 1
+    assert VersionEvent.objects.filter(kind="suspended").count() == 1
+
+
+def test_a_version_that_is_suspended_while_another_is_activated_leaves_one_answer(operator: User) -> None:
+    for version in ("2.0.0", "3.0.0"):
+        find_version(version)
+    activate(version="2.0.0", act=Act(operator))
+    at_once(
+        lambda: suspend(version="2.0.0", act=Act(None, reason="Stop rule: drift.")),
+        lambda: activate(version="3.0.0", act=Act(operator)),
+    )
+    assert ModelVersion.objects.get(state="active").version == "3.0.0"
+    assert not ModelVersion.objects.filter(suspended_at__isnull=False).exists()

@@ -69,7 +69,8 @@ def test_what_was_done_comes_as_json(evaluated: None, as_operator: Command, as_s
     asked = json.loads(as_operator("activate_model", "2.0.0", "--json"))
     assert (asked["state"], asked["replaces"], asked["comparison"]["non_inferior"]) == ("pending", "1.0.0", True)
     assert json.loads(as_second("activate_model", "2.0.0", "--json"))["state"] == "active"
-    assert json.loads(as_second("rollback_model", "--json")) == {"version": "1.0.0", "replaced": "2.0.0", "passed_over": []}
+    done = {"version": "1.0.0", "replaced": "2.0.0", "passed_over": [], "suspended": []}
+    assert json.loads(as_second("rollback_model", "--json")) == done
 
 
 def test_shadow_on_and_off(as_operator: Command) -> None:
