@@ -74,7 +74,7 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
 
     def _save(self, name: str, content: File) -> str:
         target = Path(self.path(name))
-        _make_directories(target.parent)
+        make_directories(target.parent)
         temporary = target.with_name(f".{target.name}.{uuid4().hex}{PART}")
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_permissions_mode or 0o640)
@@ -87,7 +87,7 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
         return name
 
     def _open(self, name: str, mode: str = "rb") -> File:
@@ -280,7 +280,7 @@ def check_storage() -> None:
         delete_quietly(key)
 
 
-def _make_directories(directory: Path) -> None:
+def make_directories(directory: Path) -> None:
     """Make what is missing of `directory` and fsync each parent, so that the new names survive too."""
     missing = []
     while not directory.exists():
@@ -288,10 +288,10 @@ def _make_directories(directory: Path) -> None:
         directory = directory.parent
     for path in reversed(missing):
         path.mkdir(mode=0o750, exist_ok=True)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -6,6 +6,7 @@ a row that is marked and still names a key, and the next run goes on there.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -16,6 +17,7 @@ from diagnostics import storage
 from diagnostics.models import Case, Prediction
 from diagnostics.querysets import CaseQuerySet
 from diagnostics.services.trail import record_case
+from diagnostics.services.verification import by_bytes
 
 BATCH = 200  # rows in memory at once
 FIRST_KEY = UUID(int=0)
@@ -48,6 +50,29 @@ def purge_expired_images(*, days: int, advance: Callable[[int], None] = lambda _
             report.size_bytes += case.size_bytes
         advance(1)
     return report
+
+
+def removed_objects() -> Iterator[tuple[str, datetime]]:
+    """The key of each object that is removed for good, in the order of the keys, and when its film was."""
+    removed = Case.objects.filter(purged_at__isnull=False).order_by("pk")
+    for key_of in (storage.original_key, storage.display_key):
+        for case in removed.only("pk", "purged_at").iterator(chunk_size=BATCH):
+            if case.purged_at:
+                yield key_of(case.pk), case.purged_at
+    heatmaps = Prediction.objects.filter(heatmap_key__gt="", case__purged_at__isnull=False).order_by(by_bytes("heatmap_key"))
+    for key, at in heatmaps.values_list("heatmap_key", "case__purged_at").iterator(chunk_size=BATCH):
+        if at:
+            yield key, at
+
+
+def mark_removed_before(case_id: UUID, *, at: datetime) -> None:
+    """Of a row that was restored from a backup older than the removal of its film: it says so again."""
+    with transaction.atomic():
+        case = Case.objects.with_film().final().select_for_update().filter(pk=case_id).first()
+        if case is None:
+            return
+        Case.objects.filter(pk=case_id).update(purged_at=at, display=Case.Display.UNAVAILABLE, original_key="")
+        record_case(Action.FILM_PURGED, case=case, actor=None, details={"restored": True})
 
 
 def _one_by_one(cases: CaseQuerySet) -> Iterator[Case]:
