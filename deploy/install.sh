@@ -41,6 +41,7 @@ value_of() { # NAME [FILE]: the value as systemd would read it, or nothing
 
 needs_web() { [ "$1" = web ] || [ "$1" = all ]; }
 needs_worker() { [ "$1" = worker ] || [ "$1" = all ]; }
+makes_backups() { needs_web "$1" && [ -n "$(value_of BACKUP_TARGET)" ]; }
 
 certificate() {
     local path
@@ -98,6 +99,10 @@ check_settings() { # ROLE
             [ -s "$file" ] || problems+=("the certificate $file is missing")
         done
     fi
+    if makes_backups "$1"; then
+        file=$(value_of BACKUP_KEY_FILE)
+        [ -n "$file" ] && [ -f "$file" ] && [ -s "$file" ] || problems+=("BACKUP_KEY_FILE names ${file:-no file}, which is missing or empty")
+    fi
     [ ${#problems[@]} = 0 ] && return
     printf 'install: %s/portal.env: %s.\n' "$SETTINGS" "${problems[@]}" >&2
     fail "Put that right, then run this again. Nothing was changed."
@@ -125,6 +130,7 @@ install_packages() { # ROLE
     local package missing=() wanted=(python3.11 python3.11-venv ca-certificates)
     if needs_web "$1"; then wanted+=(gettext-base); fi
     if needs_web "$1" && ! command -v nginx >/dev/null; then wanted+=(nginx-light); fi
+    if makes_backups "$1" && ! command -v pg_dump >/dev/null; then wanted+=(postgresql-client); fi
     for package in "${wanted[@]}"; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
     done
@@ -205,9 +211,23 @@ install_units() { # ROLE
     install -m 0644 "$BASE"/current/deploy/systemd/*.{service,timer} "$UNITS/"
     install -m 0644 "$BASE"/current/deploy/systemd/portal-.service.d/*.conf "$UNITS/portal-.service.d/"
     install -m 0755 "$BASE/current/deploy/manage.sh" /usr/local/bin/portal
+    if makes_backups "$1"; then allow_backups; fi
     if systemd_runs; then systemctl daemon-reload; fi
     for unit in $(services "$1"); do systemctl enable --quiet "$unit"; done
     if needs_web "$1"; then systemctl enable --quiet portal-purge.timer; fi
+    if makes_backups "$1"; then systemctl enable --quiet portal-backup.timer; fi
+}
+
+allow_backups() { # what the hardened unit may write to, and where node exporter finds when it succeeded
+    local target own=$UNITS/portal-backup.service.d collected=/var/lib/prometheus/node-exporter
+    target=$(value_of BACKUP_TARGET)
+    install -d "$own"
+    case "$target" in
+        /*) printf '[Unit]\nRequiresMountsFor="%s"\n[Service]\nReadWritePaths="-%s"\n' "$target" "$target" >"$own/target.conf" ;;
+        *) rm -f "$own/target.conf" ;;
+    esac
+    install -d -m 0755 -o portal -g portal "$STATE/metrics"
+    if [ -d "$collected" ]; then ln -sfn "$STATE/metrics/portal_backup.prom" "$collected/portal_backup.prom"; fi
 }
 
 systemd_runs() { [ -d /run/systemd/system ]; }
@@ -256,6 +276,7 @@ restart_all() { # ROLE: one by one, each only once the one before is up
         systemctl is-active --quiet "$unit"
     done
     if needs_web "$1"; then systemctl start portal-purge.timer; fi
+    if makes_backups "$1"; then systemctl start portal-backup.timer; fi
 }
 
 test_installation() { # ROLE: false where the portal does not do its work

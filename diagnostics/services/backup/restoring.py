@@ -82,8 +82,7 @@ def restore_backup(
     if replace:
         _carry_objects(vault, backup, NOWHERE, Restored(), lambda _: None)
     _carry_objects(vault, backup, _store, done, advance)
-    if replace:
-        rows.drop_everything()
+    rows.drop_everything()
     rows.load_rows(_read_rows(vault, backup))
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
@@ -113,8 +112,8 @@ def _refuse_what_does_not_fit(vault: Vault, backup: Manifest) -> None:
 
 def _refuse_what_is_not_empty() -> None:
     what = None
-    if rows.has_tables():
-        what = "The database has tables"
+    if not rows.is_empty():
+        what = "The database holds entries"
     elif any(stored for folder in (AUDIT_HEADS, *FOLDERS) for stored in storage.list_folder(folder)):
         what = "The storage of films holds objects"
     if what:

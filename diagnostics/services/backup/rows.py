@@ -18,7 +18,9 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from accounts.models import AuditEvent, User
 from diagnostics.exceptions import BackupError
+from diagnostics.models import Case
 from diagnostics.services.backup.sealing import Readable
 
 LOCK = 0x706F7274616C  # "portal": the number of our advisory lock
@@ -57,9 +59,14 @@ def migrations() -> list[str]:
     return sorted(f"{app}.{name}" for app, name in MigrationRecorder(connection).applied_migrations())
 
 
-def has_tables() -> bool:
+def is_empty() -> bool:
+    """No table at all, or the portal's own as `prepare` makes them, without a user, a case or an entry of the audit log."""
+    telling = {"accounts_user": User.objects, "accounts_auditevent": AuditEvent.objects, "diagnostics_case": Case.objects}
     try:
-        return bool(connection.introspection.table_names())
+        tables = set(connection.introspection.table_names())
+        if not tables & set(telling):
+            return not tables
+        return not any(rows.exists() for table, rows in telling.items() if table in tables)
     except DatabaseError as error:
         raise BackupError("The database does not answer.") from error
 

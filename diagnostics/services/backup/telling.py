@@ -25,9 +25,11 @@ def tell_success(values: dict[str, float]) -> None:
     path = _file()
     draft = path.with_name(f".{uuid4().hex}")  # the collector takes names in .prom alone
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True)
+            path.parent.chmod(0o755)  # the exporter is another user
         draft.write_text("".join(lines), encoding="ascii")
-        draft.chmod(0o644)  # the exporter is another user
+        draft.chmod(0o644)
         draft.replace(path)
     except OSError as error:
         raise BackupError(f"{path} cannot be written: {error.strerror}. The backup itself is complete.") from error
