@@ -65,14 +65,25 @@ def removed_objects() -> Iterator[tuple[str, datetime]]:
             yield key, at
 
 
-def mark_removed_before(case_id: UUID, *, at: datetime) -> None:
-    """Of a row that was restored from a backup older than the removal of its film: it says so again."""
+def finish_removal(case_id: UUID, *, at: datetime) -> None:
+    """Of a row that was restored from before the removal of its film: where not all of it came back, it is removed again.
+
+    Raises `StorageUnavailableError`.
+    """
+    case = Case.objects.with_film().final().filter(pk=case_id).first()
+    if case is None or _is_whole(case):
+        return
     with transaction.atomic():
-        case = Case.objects.with_film().final().select_for_update().filter(pk=case_id).first()
-        if case is None:
-            return
-        Case.objects.filter(pk=case_id).update(purged_at=at, display=Case.Display.UNAVAILABLE, original_key="")
+        Case.objects.filter(pk=case_id).update(purged_at=at, display=Case.Display.UNAVAILABLE)
         record_case(Action.FILM_PURGED, case=case, actor=None, details={"restored": True})
+    _remove_bytes(case)
+
+
+def _is_whole(case: Case) -> bool:
+    keys = [case.original_key, *case.predictions.filter(heatmap_key__gt="").values_list("heatmap_key", flat=True)]
+    if case.display == Case.Display.READY:
+        keys.append(storage.display_key(case.pk))
+    return all(storage.is_stored(key) for key in keys)
 
 
 def _one_by_one(cases: CaseQuerySet) -> Iterator[Case]:

@@ -5,10 +5,13 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from diagnostics.services.backup.sets import WHEN, Manifest, Vault
 from tests.portal import ROOT
 
 COUNTS = """
@@ -80,3 +83,16 @@ def write_key(path: Path) -> Path:
 def build(var: Path, **settings: str) -> Site:
     var.mkdir(parents=True, exist_ok=True)
     return Site(var, settings)
+
+
+def age(vault: Vault, backup: Manifest, days: int) -> Manifest:
+    """The same backup under a name and a date of so many days ago."""
+    began = backup.began_at - timedelta(days=days)
+    name = began.strftime(WHEN)
+    for part in ("rows", "objects", "purged"):
+        vault.put(f"sets/{name}/{part}", BytesIO(b"".join(vault.read(f"sets/{backup.name}/{part}"))))
+        vault.target.delete(f"sets/{backup.name}/{part}")
+    vault.target.delete(f"sets/{backup.name}/manifest")
+    older = replace(backup, name=name, began=began.isoformat())
+    vault.write_manifest(older)
+    return older

@@ -1,6 +1,7 @@
 """The drill: a portal with cases is backed up, lost, and brought back elsewhere; and what can go wrong on the way."""
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -9,13 +10,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import boto3
 import psycopg
 import pytest
 
 from diagnostics.services.backup.rows import LOCK
-from tests.backup.site import Site, build, write_key
+from diagnostics.services.backup.sealing import read_key
+from diagnostics.services.backup.sets import Vault
+from diagnostics.services.backup.targets import DirectoryTarget
+from tests.backup.site import Site, age, build, write_key
 from tests.servers import postgres_server, s3_server
 
 CASES = 4
@@ -26,6 +31,25 @@ from django.core.management import call_command
 from diagnostics.services.backup.sets import Vault
 Vault.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 call_command("backup")
+"""
+MOST_MEMORY = 160  # MB, of which Django takes the most
+MEASURE = """
+import json, sys, django
+from pathlib import Path
+django.setup()
+from django.core.management import call_command
+call_command(*sys.argv[1:])
+heavy = {"tensorflow", "keras", "openvino", "numpy", "PIL", "pydicom", "boto3"} & {name.split(".")[0] for name in sys.modules}
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")).split()[1]
+print(json.dumps({"peak": int(peak) / 1024, "heavy": sorted(heavy)}))
+"""
+
+
+GROW_OLD = """
+from datetime import timedelta
+from diagnostics.models import Case
+from django.db.models import F
+Case.objects.update(created_at=F("created_at") - timedelta(days=40))
 """
 
 
@@ -195,6 +219,24 @@ def test_a_backup_that_was_killed_does_not_count_and_the_next_one_goes_on_with_i
 
 
 @pytest.mark.slow
+def test_films_that_were_purged_since_do_not_come_back_with_an_older_backup(elsewhere: Site, tmp_path: Path) -> None:
+    elsewhere.told("restore")
+    elsewhere.settings |= {"IMAGE_RETENTION_DAYS": "30", "BACKUP_FORGET_DAYS": "0"}
+    vault = Vault(
+        DirectoryTarget(Path(elsewhere.settings["BACKUP_TARGET"])), read_key(Path(elsewhere.settings["BACKUP_KEY_FILE"]))
+    )
+    older = age(vault, vault.find_sets().good[0], 1).name
+    elsewhere.good("shell", "-v", "0", "-c", GROW_OLD)
+    assert elsewhere.told("purge_expired_images")["removed"] == CASES
+    assert elsewhere.told("backup")["retention"]["objects removed"] == 3 * CASES
+    third = build(tmp_path / "third", **elsewhere.settings)
+    take_secrets(elsewhere, third)
+    done = third.told("restore", older)
+    assert (done["forgotten"], done["problems"]) == (3 * CASES, [])
+    assert third.counts()["Case"] == CASES
+
+
+@pytest.mark.slow
 def test_a_second_backup_at_the_same_time_does_nothing(original: Site) -> None:
     with (original.var / "backup.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -219,3 +261,19 @@ def test_a_full_target_is_one_line_and_no_success(original: Site, tmp_path: Path
     told = full.refused("backup", before=("unshare", "-m", "sh", "-c", mount, "sh"))
     assert "No space left on device" in told
     assert original.metric.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_backup_streams_and_loads_no_tensor_library(elsewhere: Site) -> None:
+    elsewhere.told("restore")
+    large = elsewhere.var / "media" / "cases" / str(uuid4())
+    with large.open("wb") as file:
+        file.truncate(300 * 1024**2)
+    for command in ("backup", "restore --check"):
+        measured = elsewhere.python(
+            "-c", MEASURE, *command.split(), before=("env", "DJANGO_SETTINGS_MODULE=pneumo_site.settings")
+        )
+        assert measured.returncode == 0, measured.stderr
+        facts = json.loads(measured.stdout.splitlines()[-1])
+        assert facts["heavy"] == []
+        assert facts["peak"] < MOST_MEMORY, command

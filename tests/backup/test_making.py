@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -26,8 +25,9 @@ from diagnostics.services.backup.making import make_backup
 from diagnostics.services.backup.restoring import check_backup, choose_backup
 from diagnostics.services.backup.retention import choose_kept
 from diagnostics.services.backup.sets import Manifest, Part, Vault, open_vault
-from diagnostics.services.purging import mark_removed_before, purge_expired_images
-from tests.backup.site import write_key
+from diagnostics.services.purging import finish_removal, purge_expired_images
+from diagnostics.services.verification import Finding, Kind, verify_storage
+from tests.backup.site import age, write_key
 from tests.diagnostics.cases import make_case
 from tests.diagnostics.test_verification import whole_case
 from tests.servers import s3_server
@@ -62,19 +62,6 @@ def vault(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) ->
 
 def names(vault: Vault, folder: str = "objects/") -> set[str]:
     return {name for name, _ in vault.target.list(folder)}
-
-
-def age(vault: Vault, backup: Manifest, days: int) -> Manifest:
-    """The same backup under a name and a date of so many days ago."""
-    began = backup.began_at - timedelta(days=days)
-    name = began.strftime(sets.WHEN)
-    for part in ("rows", "objects", "purged"):
-        vault.put(f"sets/{name}/{part}", BytesIO(b"".join(vault.read(f"sets/{backup.name}/{part}"))))
-        vault.target.delete(f"sets/{backup.name}/{part}")
-    vault.target.delete(f"sets/{backup.name}/manifest")
-    older = replace(backup, name=name, began=began.isoformat())
-    vault.write_manifest(older)
-    return older
 
 
 def test_an_object_is_carried_once(vault: Vault, doctor: User) -> None:
@@ -159,19 +146,21 @@ def test_a_purged_film_leaves_the_older_backups_after_its_time(vault: Vault, doc
     assert not any(str(case.pk) in name for name in names(vault))
     assert any(str(kept.pk) in name for name in names(vault))
     done = check_backup(vault, older)
-    assert (done.objects, len(done.forgotten)) == (3, 3)
-    assert f"cases/{case.pk}" in done.forgotten
+    assert (done.objects, done.forgotten) == (3, 3)
 
 
 def test_a_restored_row_whose_film_was_purged_since_says_so(doctor: User) -> None:
-    case, at = whole_case(doctor), timezone.now() - timedelta(days=40)
-    mark_removed_before(case.pk, at=at)
-    case.refresh_from_db()
-    assert (case.purged_at, case.display, case.original_key) == (at, "unavailable", "")
-    waiting = make_case(doctor)
-    mark_removed_before(waiting.pk, at=at)
-    waiting.refresh_from_db()
-    assert waiting.purged_at is None, "the worker will say that it is gone"
+    case, waiting, at = whole_case(doctor), make_case(doctor), timezone.now() - timedelta(days=40)
+    finish_removal(case.pk, at=at)
+    assert list(Case.objects.with_film()) == [waiting, case], "all came back: a wrong retention time can be taken back"
+    storage.delete_film(storage.display_key(case.pk))
+    finish_removal(case.pk, at=at)
+    finish_removal(waiting.pk, at=at)
+    assert list(Case.objects.with_film()) == [waiting], "the worker will say that it is gone"
+    removed = Case.objects.get(pk=case.pk)
+    assert (removed.purged_at, removed.display, removed.original_key) == (at, "unavailable", "")
+    assert not storage.is_stored(f"cases/{case.pk}")
+    assert list(verify_storage()) == [Finding(Kind.MISSING, waiting.original_key, waiting.pk)]
 
 
 def test_what_the_storage_lost_is_told_and_keeps_nothing_else_from_being_copied(vault: Vault, doctor: User) -> None:
@@ -181,6 +170,17 @@ def test_what_the_storage_lost_is_told_and_keeps_nothing_else_from_being_copied(
     outcome = make_backup(vault)
     assert (outcome.manifest.missing, outcome.copied.new) == (1, 5)
     assert "portal_backup_missing_objects 1" in (telling._file()).read_text(encoding="ascii")
+
+
+def test_a_case_that_comes_just_before_the_rows_are_copied_has_its_objects(vault: Vault, doctor: User) -> None:
+    dump = rows.dump_rows
+
+    def come_then_dump() -> Any:
+        whole_case(doctor)
+        return dump()
+
+    with mock.patch.object(rows, "dump_rows", come_then_dump):
+        assert make_backup(vault).copied.new == 3
 
 
 def test_an_end_of_the_log_that_is_later_than_the_rows_is_left_out(vault: Vault, doctor: User) -> None:

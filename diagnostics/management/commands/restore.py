@@ -103,8 +103,8 @@ class Command(BaseCommand):
             lost = round((timezone.now() - newest).total_seconds(), 1)
             said.append(f"The newest entry is of {newest:%Y-%m-%d %H:%M:%S} UTC, {lost:.0f} s ago: what came after it is lost.")
         if done.forgotten:
-            said.append(f"{len(done.forgotten)} object(s) of films that were purged since are in no backup any more.")
-        return {"newest_entry": newest and newest.isoformat(), "lost_seconds": lost, "forgotten": len(done.forgotten)}
+            said.append(f"{done.forgotten} object(s) of films that were purged since are in no backup any more.")
+        return {"newest_entry": newest and newest.isoformat(), "lost_seconds": lost, "forgotten": done.forgotten}
 
 
 def _verify(command: str, said: list[str]) -> str:

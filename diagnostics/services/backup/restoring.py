@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -26,7 +26,7 @@ from diagnostics.services.backup import rows
 from diagnostics.services.backup.making import mark_of_audit_key
 from diagnostics.services.backup.objects import FOLDERS, MODELS, in_parallel
 from diagnostics.services.backup.sets import OBJECTS, SETS, Entry, Manifest, SideBySide, Vault, key_of
-from diagnostics.services.purging import mark_removed_before
+from diagnostics.services.purging import finish_removal
 from diagnostics.storage import AUDIT_HEADS, ORIGINALS, DurableFileStorage
 
 IN_MEMORY = 1024 * 1024  # bytes of one object; the rest waits in a file until its hash is known
@@ -35,12 +35,12 @@ NOWHERE: Callable[[Entry, IO[bytes]], None] = lambda _entry, _content: None  # n
 
 @dataclass(slots=True)
 class Restored:
-    """`newest_entry`: the last that the restored database knows; what came after it is lost. `forgotten` objects of films that
-    were purged since that backup are in no backup any more."""
+    """`newest_entry`: the last that the restored database knows; what came after it is lost. `forgotten` objects are of films
+    that were purged since that backup, and in no backup any more."""
 
     objects: int = 0
     size_bytes: int = 0
-    forgotten: dict[str, datetime] = field(default_factory=dict)
+    forgotten: int = 0
     newest_entry: datetime | None = None
     seconds: float = 0.0
 
@@ -86,10 +86,7 @@ def restore_backup(
     rows.load_rows(_read_rows(vault, backup))
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
-    for key, at in done.forgotten.items():
-        folder, _, name = key.partition("/")
-        if folder == ORIGINALS:
-            mark_removed_before(UUID(name), at=at)
+    _finish_removals(vault)
     done.newest_entry = _newest_entry()
     done.seconds = round(time.monotonic() - clock, 1)
     return done
@@ -161,8 +158,7 @@ def _read_object(vault: Vault, entry: Entry, content: "tempfile.SpooledTemporary
 
 def _those_that_are_there(vault: Vault, entries: Iterator[Entry], done: Restored) -> Iterator[Entry]:
     """Raises `BackupError` for one that is missing, unless its film was purged since and the backups have let go of it."""
-    newest = vault.find_sets().good[0].name
-    purged = SideBySide(vault.purged(newest), lambda found: found[0])
+    purged = SideBySide(vault.purged(_newest(vault)), lambda found: found[0])
     folder, held = "", SideBySide[tuple[str, int]]((), lambda found: found[0])
     for entry in entries:
         if (current := entry.key.partition("/")[0]) != folder:
@@ -171,10 +167,22 @@ def _those_that_are_there(vault: Vault, entries: Iterator[Entry], done: Restored
         name = vault.object_name(entry)
         if any(found == name for found, _ in held.take(entry.key)):
             yield entry
-        elif removed := purged.take(entry.key):
-            done.forgotten[entry.key] = removed[0][1]
+        elif purged.take(entry.key):
+            done.forgotten += 1
         else:
             raise BackupError(f"{name} is missing in the target.")
+
+
+def _newest(vault: Vault) -> str:
+    return vault.find_sets().good[0].name
+
+
+def _finish_removals(vault: Vault) -> None:
+    """Of films that were purged since these rows, or while their objects were copied, and are not whole any more."""
+    for key, at in vault.purged(_newest(vault)):
+        folder, _, name = key.partition("/")
+        if folder == ORIGINALS:
+            finish_removal(UUID(name), at=at)
 
 
 def _store(entry: Entry, content: IO[bytes]) -> None:

@@ -105,17 +105,13 @@ class Vault:
         return f"{OBJECTS}{entry.key}!{self.key.mark(entry.sha256)[:16].hex()}"
 
     def entries(self, name: str) -> Generator[Entry, None, None]:
-        """Everything that a backup names. Read first as a whole: the target would not wait while each object is carried."""
-        with tempfile.TemporaryFile() as listing:
-            for block in self.read(f"{SETS}{name}/objects"):
-                listing.write(block)
-            listing.seek(0)
-            for line in listing:
-                yield Entry(**json.loads(line))
+        """Everything that a backup names."""
+        for facts in self._lines(f"{SETS}{name}/objects"):
+            yield Entry(**facts)
 
     def object_names(self, name: str) -> Iterator[str]:
-        """The same as names in the target, straight from it."""
-        return (self.object_name(Entry(**facts)) for facts in self._lines(f"{SETS}{name}/objects"))
+        """The same as names in the target."""
+        return (self.object_name(entry) for entry in self.entries(name))
 
     def purged(self, name: str) -> Iterator[tuple[str, datetime]]:
         """The key of each object that was removed for good by the time of that backup, and when it was."""
@@ -153,10 +149,12 @@ class Vault:
         return Manifest(**{**facts, **parts})
 
     def _lines(self, name: str) -> Iterator[dict[str, Any]]:
-        rest = b""
-        for block in self.read(name):
-            *whole, rest = (rest + block).split(b"\n")
-            yield from map(json.loads, whole)
+        """Read first as a whole, to a file: a target far away would not wait while each line is dealt with."""
+        with tempfile.TemporaryFile() as listing:
+            for block in self.read(name):
+                listing.write(block)
+            listing.seek(0)
+            yield from map(json.loads, listing)
 
 
 def open_vault() -> Vault:
