@@ -211,23 +211,11 @@ install_units() { # ROLE
     install -m 0644 "$BASE"/current/deploy/systemd/*.{service,timer} "$UNITS/"
     install -m 0644 "$BASE"/current/deploy/systemd/portal-.service.d/*.conf "$UNITS/portal-.service.d/"
     install -m 0755 "$BASE/current/deploy/manage.sh" /usr/local/bin/portal
-    if makes_backups "$1"; then allow_backups; fi
+    if makes_backups "$1"; then bash "$BASE/current/deploy/backup/permit.sh" "$(value_of BACKUP_TARGET)"; fi
     if systemd_runs; then systemctl daemon-reload; fi
     for unit in $(services "$1"); do systemctl enable --quiet "$unit"; done
     if needs_web "$1"; then systemctl enable --quiet portal-purge.timer; fi
     if makes_backups "$1"; then systemctl enable --quiet portal-backup.timer; fi
-}
-
-allow_backups() { # what the hardened unit may write to, and where node exporter finds when it succeeded
-    local target own=$UNITS/portal-backup.service.d collected=/var/lib/prometheus/node-exporter
-    target=$(value_of BACKUP_TARGET)
-    install -d "$own"
-    case "$target" in
-        /*) printf '[Unit]\nRequiresMountsFor="%s"\n[Service]\nReadWritePaths="-%s"\n' "$target" "$target" >"$own/target.conf" ;;
-        *) rm -f "$own/target.conf" ;;
-    esac
-    install -d -m 0755 -o portal -g portal "$STATE/metrics"
-    if [ -d "$collected" ]; then ln -sfn "$STATE/metrics/portal_backup.prom" "$collected/portal_backup.prom"; fi
 }
 
 systemd_runs() { [ -d /run/systemd/system ]; }
