@@ -39,7 +39,7 @@ lint: setup-dev ## every check that needs no running portal
 	@mypy
 	@lint-imports
 	@djlint templates --check --lint
-	@shellcheck -x tests/install-packages.sh .ci/run deploy/install.sh deploy/roles/*.sh deploy/manage.sh deploy/nginx/render.sh deploy/cloudformation/*.sh
+	@shellcheck -x tests/install-packages.sh .ci/run deploy/install.sh deploy/roles/*.sh deploy/manage.sh deploy/backup/permit.sh deploy/nginx/render.sh deploy/cloudformation/*.sh
 	@cfn-lint deploy/cloudformation/*.yaml
 	@python manage.py makemigrations --check --dry-run --settings tests.settings
 	@python -m tests.audit

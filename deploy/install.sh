@@ -31,6 +31,7 @@ usage() {
 
 needs_web() { [ "$1" = web ] || [ "$1" = all ]; }
 needs_worker() { [ "$1" = worker ] || [ "$1" = all ]; }
+makes_backups() { needs_web "$1" && [ -n "$(value_of BACKUP_TARGET)" ]; }
 
 workers() { # one a GPU, else one
     local count=0
@@ -77,6 +78,10 @@ check_settings() { # ROLE
             [ -s "$file" ] || problems+=("the certificate $file is missing")
         done
     fi
+    if makes_backups "$1"; then
+        file=$(value_of BACKUP_KEY_FILE)
+        [ -n "$file" ] && [ -f "$file" ] && [ -s "$file" ] || problems+=("BACKUP_KEY_FILE names ${file:-no file}, which is missing or empty")
+    fi
     [ ${#problems[@]} = 0 ] && return
     printf 'install: %s/portal.env: %s.\n' "$SETTINGS" "${problems[@]}" >&2
     fail "Put that right, then run this again. Nothing was changed."
@@ -104,6 +109,7 @@ install_packages() { # ROLE
     local wanted=(python3.11 python3.11-venv ca-certificates)
     if needs_web "$1"; then wanted+=(gettext-base); fi
     if needs_web "$1" && ! command -v nginx >/dev/null; then wanted+=(nginx-light); fi
+    if makes_backups "$1" && ! command -v pg_dump >/dev/null; then wanted+=(postgresql-client); fi
     install_debian "${wanted[@]}"
 }
 
@@ -178,9 +184,11 @@ install_units() { # ROLE
     install -m 0644 "$BASE"/current/deploy/systemd/*.{service,timer} "$UNITS/"
     install -m 0644 "$BASE"/current/deploy/systemd/portal-.service.d/*.conf "$UNITS/portal-.service.d/"
     install -m 0755 "$BASE/current/deploy/manage.sh" /usr/local/bin/portal
+    if makes_backups "$1"; then bash "$BASE/current/deploy/backup/permit.sh" "$(value_of BACKUP_TARGET)"; fi
     if systemd_runs; then systemctl daemon-reload; fi
     for unit in $(services "$1"); do systemctl enable --quiet "$unit"; done
     if needs_web "$1"; then systemctl enable --quiet portal-purge.timer; fi
+    if makes_backups "$1"; then systemctl enable --quiet portal-backup.timer; fi
 }
 
 install_nginx() {
@@ -204,6 +212,7 @@ restart_all() { # ROLE: one by one, each only once the one before is up
         systemctl is-active --quiet "$unit"
     done
     if needs_web "$1"; then systemctl start portal-purge.timer; fi
+    if makes_backups "$1"; then systemctl start portal-backup.timer; fi
 }
 
 test_installation() { # ROLE: false where the portal does not do its work

@@ -32,3 +32,11 @@ class NoSuchCaseError(DiagnosticsError):
 
 class TooManyTriesError(DiagnosticsError):
     """The same was tried too often in a short time."""
+
+
+class BackupError(DiagnosticsError):
+    """A backup or a restore cannot go on. The text is one line for the operator: no patient's data, no secret."""
+
+
+class OtherKeyError(BackupError):
+    """A file of a backup was sealed with another key."""

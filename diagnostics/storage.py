@@ -76,7 +76,7 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
 
     def _save(self, name: str, content: File) -> str:
         target = Path(self.path(name))
-        _make_directories(target.parent)
+        make_directories(target.parent)
         temporary = target.with_name(f".{target.name}.{uuid4().hex}{PART}")
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.file_permissions_mode or 0o640)
@@ -294,7 +294,7 @@ def _names_in_order(directory: Path) -> Iterator[str]:
         last = batch[-1]
 
 
-def _make_directories(directory: Path) -> None:
+def make_directories(directory: Path) -> None:
     """Make what is missing of `directory` and fsync each parent, so that the new names survive too."""
     missing = []
     while not directory.exists():

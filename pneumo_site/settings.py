@@ -18,6 +18,7 @@ from pneumo_site.environment import embedded_secret, env, read_secret, refuse_un
 from pneumo_site.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+BACKUP_STEPS = {"day": 7, "week": 5, "month": 12}  # of how many the last backup is kept
 
 try:
     PROFILE = env.str("PORTAL_PROFILE", "embedded")
@@ -83,6 +84,20 @@ try:
         raise ImproperlyConfigured(f"STOP_RULE_ACTION is suspend or alert. Received: {STOP_RULE_ACTION!r}")
     IMAGENET_WEIGHTS: Path | None = env.path("IMAGENET_WEIGHTS", None)
 
+    # Backups: a directory, or s3://bucket/prefix with an account of its own; sealed with the key in BACKUP_KEY_FILE
+    BACKUP_TARGET = env.str("BACKUP_TARGET", "")
+    if BACKUP_TARGET and not re.fullmatch(r"/.+|s3://[a-z0-9][a-z0-9.-]+(/[\w./-]*)?", BACKUP_TARGET):
+        raise ImproperlyConfigured(f"BACKUP_TARGET is /directory or s3://bucket/prefix. Received: {BACKUP_TARGET!r}")
+    BACKUP_KEY_FILE: Path | None = env.path("BACKUP_KEY_FILE", None)  # read by `backup` and `restore` alone
+    BACKUP_KEEP = {f"{step}s": env.int(f"BACKUP_KEEP_{step.upper()}S", kept) for step, kept in BACKUP_STEPS.items()}
+    BACKUP_FORGET_DAYS = env.int("BACKUP_FORGET_DAYS", 35)  # after which backups too let go of a film that was purged
+    if min(*BACKUP_KEEP.values(), BACKUP_FORGET_DAYS) < 0:
+        raise ImproperlyConfigured("BACKUP_KEEP_… and BACKUP_FORGET_DAYS are 0 or more.")
+    BACKUP_METRICS_DIR: Path = env.path("BACKUP_METRICS_DIR", VAR_DIR / "metrics")  # for node exporter's textfile collector
+    BACKUP_S3_REGION, BACKUP_S3_ENDPOINT_URL = env.str("BACKUP_S3_REGION", ""), env.str("BACKUP_S3_ENDPOINT_URL", "")
+    BACKUP_S3_ACCESS_KEY_ID = read_secret("BACKUP_S3_ACCESS_KEY_ID")
+    BACKUP_S3_SECRET_ACCESS_KEY = read_secret("BACKUP_S3_SECRET_ACCESS_KEY")
+
     # Sessions and mail
     SESSION_COOKIE_AGE = int(env.timedelta("SESSION_LIFETIME", timedelta(hours=12)).total_seconds())
     SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_SECONDS", 900)  # 0: never
@@ -113,6 +128,8 @@ if not EMBEDDED:
     refuse_unsafe_production(debug=DEBUG, database_url=DATABASE_URL, redis_url=REDIS_URL, allowed_hosts=ALLOWED_HOSTS)
 if STORAGE_BACKEND == "s3" and not S3_BUCKET:
     raise ImproperlyConfigured("STORAGE_BACKEND=s3 needs S3_BUCKET.")
+if BACKUP_TARGET and not BACKUP_KEY_FILE:
+    raise ImproperlyConfigured("BACKUP_TARGET needs BACKUP_KEY_FILE.")
 
 _embedded_key = partial(embedded_secret, VAR_DIR / "secret_key")
 SECRET_KEY = (read_secret("SECRET_KEY") or _embedded_key()) if EMBEDDED else require_secret("SECRET_KEY")

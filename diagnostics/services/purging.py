@@ -6,6 +6,7 @@ a row that is marked and still names a key, and the next run goes on there.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -16,6 +17,7 @@ from diagnostics import storage
 from diagnostics.models import Case, Prediction
 from diagnostics.querysets import CaseQuerySet
 from diagnostics.services.trail import record_case
+from diagnostics.services.verification import by_bytes
 
 BATCH = 200  # rows in memory at once
 FIRST_KEY = UUID(int=0)
@@ -48,6 +50,40 @@ def purge_expired_images(*, days: int, advance: Callable[[int], None] = lambda _
             report.size_bytes += case.size_bytes
         advance(1)
     return report
+
+
+def removed_objects() -> Iterator[tuple[str, datetime]]:
+    """The key of each object that is removed for good, in the order of the keys, and when its film was."""
+    removed = Case.objects.filter(purged_at__isnull=False).order_by("pk")
+    for key_of in (storage.original_key, storage.display_key):
+        for case in removed.only("pk", "purged_at").iterator(chunk_size=BATCH):
+            if case.purged_at:
+                yield key_of(case.pk), case.purged_at
+    heatmaps = Prediction.objects.filter(heatmap_key__gt="", case__purged_at__isnull=False).order_by(by_bytes("heatmap_key"))
+    for key, at in heatmaps.values_list("heatmap_key", "case__purged_at").iterator(chunk_size=BATCH):
+        if at:
+            yield key, at
+
+
+def finish_removal(case_id: UUID, *, at: datetime) -> None:
+    """Of a row that was restored from before the removal of its film: where not all of it came back, it is removed again.
+
+    Raises `StorageUnavailableError`.
+    """
+    case = Case.objects.with_film().final().filter(pk=case_id).first()
+    if case is None or _is_whole(case):
+        return
+    with transaction.atomic():
+        Case.objects.filter(pk=case_id).update(purged_at=at, display=Case.Display.UNAVAILABLE)
+        record_case(Action.FILM_PURGED, case=case, actor=None, details={"restored": True})
+    _remove_bytes(case)
+
+
+def _is_whole(case: Case) -> bool:
+    keys = [case.original_key, *case.predictions.filter(heatmap_key__gt="").values_list("heatmap_key", flat=True)]
+    if case.display == Case.Display.READY:
+        keys.append(storage.display_key(case.pk))
+    return all(storage.is_stored(key) for key in keys)
 
 
 def _one_by_one(cases: CaseQuerySet) -> Iterator[Case]:

@@ -15,7 +15,16 @@ from tests.deploy.edge import make_certificate
 from tests.portal import ROOT
 
 PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-OWN = ("etc", "opt", "usr/local/bin", "var/lib/portal", "var/lib/nginx", "var/log/nginx", "var/lib/grafana")
+OWN = (
+    "etc",
+    "opt",
+    "usr/local/bin",
+    "var/lib/portal",
+    "var/lib/prometheus",
+    "var/lib/nginx",
+    "var/log/nginx",
+    "var/lib/grafana",
+)
 PYTHON = Path("/usr/bin/python3.11")
 MOUNT = """
 set -e

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.backup.site import write_key
 from tests.deploy import machine as machines
 from tests.deploy.clean_debian import RELEASE, CleanMachine, is_asked_for
 from tests.deploy.edge import log_in
@@ -244,3 +245,29 @@ def test_a_release_whose_services_do_not_start_is_taken_back(ready: Machine, tmp
     restarts = [line for line in asked if line.startswith("restart")]
     assert restarts == ["restart portal-worker@0.service"] * 3  # the installation, the new release, the old one again
     assert asked.index("daemon-reload") < asked.index("restart portal-worker@0.service")
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+def test_the_machine_that_makes_backups_may_write_them_and_tells_of_them(ready: Machine) -> None:
+    settings = dict(line.split("=", 1) for line in ready.path("/etc/portal/portal.env").read_text().splitlines())
+    settings |= {"BACKUP_TARGET": "/opt/backups", "BACKUP_KEY_FILE": "/etc/portal/secrets/backup_key"}
+    ready.configure(settings)
+    assert "BACKUP_KEY_FILE names /etc/portal/secrets/backup_key, which is missing" in ready.run("bash", INSTALL, "web").stderr
+    write_key(ready.path("/etc/portal/secrets/backup_key"))
+    for folder, mode in (("/opt/backups", 0o777), ("/var/lib/prometheus/node-exporter", 0o755)):
+        ready.path(folder).mkdir(parents=True)
+        ready.path(folder).chmod(mode)
+    done = ready.run("bash", INSTALL, "web")
+    assert done.returncode == 0, done.stdout + done.stderr
+    units = ready.path("/etc/systemd/system")
+    assert (units / "timers.target.wants" / "portal-backup.timer").is_symlink()
+    assert 'ReadWritePaths="-/opt/backups"' in (units / "portal-backup.service.d" / "target.conf").read_text(encoding="utf-8")
+    for command in (("backup", "--json"), ("restore", "--check", "--json")):
+        told = ready.run("portal", *command)
+        assert told.returncode == 0, told.stderr
+        assert json.loads(told.stdout)["ok"]
+    seen = ready.run(
+        "setpriv", "--reuid=65534", "--clear-groups", "cat", "/var/lib/prometheus/node-exporter/portal_backup.prom"
+    )
+    assert "portal_backup_success_timestamp_seconds" in seen.stdout, seen.stderr

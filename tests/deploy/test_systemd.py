@@ -11,8 +11,8 @@ import yaml
 from tests.deploy.edge import DEPLOY
 
 pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-UNITS = ["portal-web", "portal-worker@0", "portal-reconcile", "portal-purge", "portal-retrain"]
-TIMERS = ["portal-purge", "portal-retrain"]
+UNITS = ["portal-web", "portal-worker@0", "portal-reconcile", "portal-purge", "portal-backup", "portal-retrain"]
+TIMERS = ["portal-purge", "portal-backup", "portal-retrain"]
 EXPOSURE = 30  # of 100: systemd's 3.0 of 10
 
 

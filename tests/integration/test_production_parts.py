@@ -96,6 +96,7 @@ def test_the_queues_own_tests_pass_on_postgresql(database_url: str) -> None:
         "tests/diagnostics/test_quota.py",
         "tests/diagnostics/test_purging.py",
         "tests/diagnostics/test_verification.py",
+        "tests/backup/test_making.py",
         "tests/mlmodel/services",
         "tests/accounts/test_audit.py",
         "tests/accounts/test_audit_locks.py",

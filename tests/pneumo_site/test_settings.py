@@ -63,6 +63,9 @@ def start(var_dir: Path, code: str = "", **variables: str) -> "subprocess.Comple
         (PRODUCTION | {"DATABASE_URL": ""}, "DATABASE_URL"),
         (PRODUCTION | {"REDIS_URL": ""}, "REDIS_URL"),
         (PRODUCTION | {"DEBUG": "1"}, "DEBUG"),
+        ({"BACKUP_TARGET": "nas/backups"}, "BACKUP_TARGET"),
+        ({"BACKUP_TARGET": "/mnt/backups"}, "BACKUP_KEY_FILE"),
+        ({"BACKUP_KEEP_WEEKS": "-1"}, "BACKUP_KEEP"),
     ],
 )
 def test_a_bad_setting_stops_the_start_and_is_named(tmp_path: Path, variables: dict[str, str], named: str) -> None:
@@ -119,6 +122,8 @@ SECRETS = {  # the setting's name, and where its value ends up
     "REDIS_URL": 'settings.REDIS["password"]',
     "S3_ACCESS_KEY_ID": "settings.S3_ACCESS_KEY_ID",
     "S3_SECRET_ACCESS_KEY": "settings.S3_SECRET_ACCESS_KEY",
+    "BACKUP_S3_ACCESS_KEY_ID": "settings.BACKUP_S3_ACCESS_KEY_ID",
+    "BACKUP_S3_SECRET_ACCESS_KEY": "settings.BACKUP_S3_SECRET_ACCESS_KEY",
     "EMAIL_HOST_PASSWORD": "settings.EMAIL_HOST_PASSWORD",
     "METRICS_TOKEN": "settings.METRICS_TOKEN",
     "SECRET_KEY": "settings.SECRET_KEY",

@@ -10,7 +10,8 @@ from diagnostics.services.checkup import Finding, Level, examine
 class Command(BaseCommand):
     help = (
         "Say in plain words what is wrong with this installation and how to mend it: database, migrations, Redis, storage, "
-        "model, workers, clock, disk, secrets, TLS, mail. Exit code 1 when something is wrong; a warning is nothing wrong."
+        "model, workers, clock, backup, disk, secrets, TLS, mail. Exit code 1 when something is wrong; a warning is nothing "
+        "wrong."
     )
     requires_system_checks = []  # they are one of the checks, and must not keep the others from being made
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from django.db import DatabaseError
 
-from diagnostics.services.checkup import database, machine, parts, redis, transport
+from diagnostics.services.checkup import backups, database, machine, parts, redis, transport
 from diagnostics.services.checkup.findings import Finding, Level
 
 Check = Callable[[], Finding]
@@ -24,6 +24,7 @@ CHECKS: dict[str, Check] = {
     "model": parts.check_model,
     "worker": parts.check_worker,
     "queue": parts.check_queue,
+    "backup": backups.check_backup,
     "disk": machine.check_disk,
     "secrets": machine.check_secret_modes,
     "state directory": machine.check_state_directory,

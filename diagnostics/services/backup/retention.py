@@ -1,0 +1,65 @@
+"""Which backups are kept, and what of the objects goes with the others."""
+
+import heapq
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from diagnostics.services.backup.objects import FOLDERS, MODELS, in_parallel
+from diagnostics.services.backup.sets import OBJECTS, SETS, Found, Manifest, SideBySide, Vault, key_of
+from diagnostics.storage import AUDIT_HEADS
+
+PERIODS: Mapping[str, Callable[[datetime], tuple[int, ...]]] = {
+    "days": lambda at: (at.year, at.month, at.day),
+    "weeks": lambda at: at.isocalendar()[:2],
+    "months": lambda at: (at.year, at.month),
+}
+
+
+def choose_kept(backups: list[Manifest], keep: Mapping[str, int]) -> list[Manifest]:
+    """The last one of each of the latest days, weeks and months that have one, newest first; always the newest of all."""
+    backups = sorted(backups, key=lambda backup: backup.began_at, reverse=True)
+    kept = {backup.name for backup in backups[:1]}
+    for period, period_of in PERIODS.items():
+        last: dict[tuple[int, ...], str] = {}
+        for backup in backups:
+            last.setdefault(period_of(backup.began_at), backup.name)
+        kept.update(list(last.values())[: keep[period]])
+    return [backup for backup in backups if backup.name in kept]
+
+
+def apply_retention(vault: Vault, found: Found, *, keep: Mapping[str, int], forget_days: int) -> dict[str, int]:
+    """Remove backups whose time is over, what was never finished, and the objects that no kept backup names.
+
+    A film that was purged `forget_days` ago goes from the older backups too, as the newest one's list says. Where a backup does
+    not open, nobody knows what it names: then no object is removed. Raises `BackupError`.
+    """
+    kept = choose_kept(found.good, keep)
+    names = {backup.name for backup in kept}
+    gone = [backup.name for backup in found.good if backup.name not in names] + found.unfinished
+    for name in gone:
+        _remove_set(vault, name)
+    vault.target.tidy()
+    swept = 0 if found.damaged else _sweep(vault, kept, forget_days)
+    return {"kept": len(kept), "removed": len(gone), "objects removed": swept}
+
+
+def _remove_set(vault: Vault, name: str) -> None:
+    """The manifest first: what is removed by halves is no backup."""
+    for part in ("manifest", "rows", "objects", "purged"):
+        vault.target.delete(f"{SETS}{name}/{part}")
+
+
+def _sweep(vault: Vault, kept: list[Manifest], forget_days: int) -> int:
+    """All lists have one order, so that none of them is ever in memory as a whole."""
+    named = SideBySide(heapq.merge(*(vault.object_names(backup.name) for backup in kept)), lambda name: name)
+    until = timezone.now() - timedelta(days=forget_days)
+    forgotten = SideBySide((key for key, at in vault.purged(kept[0].name) if at < until), lambda key: key)
+    removed = 0
+    for folder in (AUDIT_HEADS, *FOLDERS, MODELS):
+        names = [
+            name for name, _ in vault.target.list(f"{OBJECTS}{folder}/") if not named.take(name) or forgotten.take(key_of(name))
+        ]
+        removed += sum(1 for _ in in_parallel(vault.target.delete, names))
+    return removed
