@@ -64,8 +64,9 @@ bench: setup-dev packages ## benchmarks: a table, and JSON under build/
 faults: setup-dev packages ## every fault of the matrix against the running portal: make faults N=1000, FAULT=F1, SEED=7, NETWORK=1, SOAK=30
 	@python -m tests.faults --count $(or $(N),200) --seed $(or $(SEED),1) $(if $(FAULT),--fault $(FAULT)) $(if $(NETWORK),--network) $(if $(SOAK),--soak $(SOAK))
 
+install-test: export CLEAN_DEBIAN := 1
 install-test: setup-dev packages ## install.sh in a clean Debian root; downloads over 2 GB, needs root and debootstrap
-	@CLEAN_DEBIAN=1 pytest tests/deploy/test_install.py -k clean_debian -s
+	@pytest tests/deploy/test_install.py -k clean_debian -s
 
 lock: setup-dev ## pin the newest versions that requirements*.in allow
 	@pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.txt requirements.in

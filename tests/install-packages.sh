@@ -18,6 +18,7 @@ for exporter in nginx redis postgres blackbox; do
     command -v "prometheus-$exporter-exporter" >/dev/null 2>&1 || missing="$missing prometheus-$exporter-exporter"
 done
 command -v amtool >/dev/null 2>&1 || missing="$missing prometheus-alertmanager"
+[ -z "${CLEAN_DEBIAN:-}" ] || command -v debootstrap >/dev/null 2>&1 || missing="$missing debootstrap"
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
