@@ -16,7 +16,7 @@ SUITE = "bookworm"
 RELEASE = "/srv/portal"
 CERTIFICATES = "/etc/ssl/certs/lent.crt"
 LENT = (
-    *("etc/resolv.conf", "etc/hosts", "etc/pip.conf", "etc/xdg/pip/pip.conf"),
+    *("etc/resolv.conf", "etc/hosts", "etc/pip.conf", "etc/xdg/pip"),
     *("etc/apt/sources.list", "etc/apt/sources.list.d", "etc/apt/apt.conf.d"),
 )
 ENTER = f"""
@@ -41,6 +41,7 @@ class CleanMachine(Machine):
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         subprocess.run(["debootstrap", "--variant=minbase", SUITE, str(directory)], check=True, capture_output=True)
+        self.path("/etc/apt/sources.list").unlink()  # debootstrap's; this machine's way stands in one of the lent
         for name in LENT:
             self._lend(Path("/") / name, directory / name)
         certificates = Path(os.environ.get("PIP_CERT", "/etc/ssl/certs/ca-certificates.crt"))
