@@ -32,7 +32,7 @@
     // `kept`: what the viewer that this one replaces had on the screen.
     constructor(root, kept = null) {
       this.root = root;
-      this.keptBounds = kept?.bounds;
+      this.keptView = kept?.view;
       this.parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
       this.windowMode = false;
       this.overlay = null;
@@ -75,16 +75,20 @@
       this.film.drawer.canvas.style.filter = "url(#film-filter)";
       const size = this.film.world.getItemAt(0).getContentSize();
       this.showFidelity(size.x, size.y);
-      if (this.keptBounds) this.film.viewport.fitBounds(this.keptBounds, true);
-      this.keptBounds = null;
+      if (this.keptView) {
+        this.film.viewport.zoomTo(this.keptView.zoom, null, true);
+        this.film.viewport.panTo(this.keptView.center, true);
+      }
+      this.keptView = null;
       this.root.dataset.ready = "true";
     }
 
     // The film on the screen goes, because its result came: what the reader looked at is for the viewer that comes with it.
     leave() {
-      const bounds = this.film.isOpen() ? this.film.viewport.getBounds() : this.keptBounds;
+      const { viewport } = this.film;
+      const view = this.film.isOpen() ? { zoom: viewport.getZoom(), center: viewport.getCenter() } : this.keptView;
       this.film.destroy();
-      return { bounds, window: this.windowLevel.state, windowMode: this.windowMode };
+      return { view, window: this.windowLevel.state, windowMode: this.windowMode };
     }
 
     failed() {

@@ -46,6 +46,8 @@ def test_the_film_comes_without_a_reload_and_stays_as_it_was_looked_at_when_the_
     page.locator("[data-do=zoom-in]").click()
     settle(page)
     look = "(() => { const { x, y, width } = portal.viewer.film.viewport.getBounds(); return [x, y, width]; })()"
+    page.locator(".openseadragon-canvas").first.press("ArrowRight")
+    settle(page)
     before = page.evaluate(look)
     portal.manage("shell", "-c", LIFECYCLE + PUT_BACK)
     expect(page.locator("#result")).not_to_contain_text("suspended", timeout=PATIENCE)
