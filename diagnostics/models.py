@@ -6,6 +6,8 @@ A case's life; each arrow is one conditional UPDATE (`services.analysis`, `servi
       ▲            │
       └── lease over, or a transient error: attempt + 1 at the next claim, at most ANALYSIS_MAX_ATTEMPTS
 
+The picture for the browser (`display`) is drawn by a claim of its own (`services.drawing`); once ready it stays.
+
 A final case may lose its film when the retention time is over (`purged_at`); it is never queued again after that.
 A row exists only once the film's bytes are durable, so there is no state before `queued`.
 """
@@ -102,6 +104,8 @@ class Case(models.Model):
     height = models.PositiveIntegerField(help_text="Pixels.")
     bits = models.PositiveSmallIntegerField(default=8, help_text="Per sample, as stored in the file.")
     display = models.CharField("picture for the browser", max_length=11, choices=Display, default=Display.PENDING)
+    display_attempt = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
+    display_lease_until = models.DateTimeField(null=True, blank=True, editable=False)
     duplicate_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="duplicates")
     idempotency_key = models.CharField(max_length=64, blank=True, editable=False)
 

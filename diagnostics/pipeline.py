@@ -23,7 +23,8 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case
-from diagnostics.services import analysis, heartbeat, inference, serving, shadowing
+from diagnostics.querysets import CaseQuerySet
+from diagnostics.services import analysis, drawing, heartbeat, inference, serving, shadowing
 from diagnostics.services.inference import Batch
 from diagnostics.services.reconciliation import reconcile, seconds_to_next_pass
 from diagnostics.services.serving import Held, Serving
@@ -133,13 +134,13 @@ class Pipeline:
             hands_free, on_trial = not self._in_hand, any(map(analysis.is_last_try, self._in_hand.values()))
         if on_trial:
             return False  # if the worker dies of it, it dies of nothing else
-        self._draw(opened_only=True)
+        self._draw(Case.objects.without_display().opened(), hands_free=hands_free)
         if self._serving.is_suspended:
-            return not self._in_hand and self._draw(opened_only=False)
+            return not self._in_hand and self._draw_all_there_is()
         cases = analysis.claim_cases(worker=self.name, limit=settings.WORKER_BATCH_SIZE, hands_free=hands_free)
         if not cases:
             # While films are still in the engine, drawing would take its cores; the last one put down wakes this stage.
-            return not self._in_hand and self._draw(opened_only=False)
+            return not self._in_hand and self._draw(Case.objects.without_display())
         self._take(cases)
         held = self._serving.take()
         try:
@@ -174,17 +175,21 @@ class Pipeline:
             self._storage_failed.clear()
         return True
 
-    def _draw(self, *, opened_only: bool) -> bool:
+    def _draw(self, cases: CaseQuerySet, *, hands_free: bool = True) -> bool:
         """Pictures of films that are through: of those on a screen at once, of the others when nothing waits for analysis.
 
         Guarded by itself: a picture that fails keeps no case from being claimed.
         """
         limit, held = settings.WORKER_DECODERS, self._serving.take()
-        draw = partial(inference.draw_displays, limit=limit, predictor=held.predictor, executor=self._io)
+        draw = partial(drawing.draw_displays, limit=limit, predictor=held.predictor, executor=self._io)
         try:
-            return self._guarded(lambda: bool(draw(opened_only=opened_only)))
+            return self._guarded(lambda: bool(draw(cases=cases, hands_free=hands_free)))
         finally:
             held.give_back()
+
+    def _draw_all_there_is(self) -> bool:
+        """While no version is in service, of films that wait for one too: they are read without it, and may wait for days."""
+        return self._draw(Case.objects.without_display()) or self._draw(Case.objects.waiting_without_display())
 
     def _infer_stage(self) -> None:
         while (work := self._to_infer.get()) is not None:
@@ -248,13 +253,15 @@ class Pipeline:
     def _read_next_in_shadow(self) -> bool:
         """One film, and only while no case is in hand or waits: what a doctor waits for comes first.
 
-        While no version is in service nobody waits for it, and it reads the films that do.
+        While no version is in service nobody waits for it, and it reads the films that do, once their pictures are drawn.
         """
         against = self._serving.version
         if self._in_hand or (held := self._serving.take_shadow()) is None:
             return False
         try:
             if not against:
+                if Case.objects.waiting_without_display().exists():
+                    return False
                 return shadowing.read_next_waiting(predictor=held.predictor)
             if Case.objects.queued().exists():
                 return False

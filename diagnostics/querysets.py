@@ -7,7 +7,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value, When
 from django.db.models.functions import Now
 
 from accounts.models import User
@@ -15,6 +15,15 @@ from accounts.permissions import may_open_in_emergency, may_read_audit, sees_cas
 
 if TYPE_CHECKING:
     from diagnostics.models import Case, EmergencyAccess, Patient, Review, Worker  # noqa: F401 - named in quotes
+
+
+DISPLAY_LEASE_SECONDS = 60  # a decoding child may take 20 for a film, and longer to start on a busy machine
+
+
+def unless_drawn(display: str) -> models.Case:
+    """For an UPDATE of cases: that display, unless the picture is there, which is no version's and stays."""
+    drawn = When(display="ready", then=Value("ready"))
+    return models.Case(drawn, default=Value(str(display)))
 
 
 class PatientQuerySet(models.QuerySet["Patient"]):
@@ -82,7 +91,17 @@ class CaseQuerySet(models.QuerySet["Case"]):
 
     def without_display(self) -> "CaseQuerySet":
         """Analysed films whose picture for the browser is still to be drawn, newest first: somebody looks at those."""
-        return self.filter(display="pending", state__in=["done", "refused"]).order_by("-finished_at")
+        return self._to_draw().filter(state__in=["done", "refused"]).order_by("-finished_at")
+
+    def waiting_without_display(self) -> "CaseQuerySet":
+        """The same of films that wait for their analysis."""
+        return self._to_draw().filter(state="queued").order_by("-queued_at", "-pk")
+
+    def _to_draw(self) -> "CaseQuerySet":
+        """Without a picture, and drawn by no worker now; as in `lease_over`, no clock that is set back holds one up."""
+        longest = timedelta(seconds=2 * DISPLAY_LEASE_SECONDS)
+        free = Q(display_lease_until=None) | Q(display_lease_until__lt=Now()) | Q(display_lease_until__gt=Now() + longest)
+        return self.filter(free, display="pending")
 
     def opened(self) -> "CaseQuerySet":
         """Results that a clinician has opened."""

@@ -8,6 +8,7 @@ from accounts.models import User
 from diagnostics import queue
 from diagnostics.models import Case
 from diagnostics.monitoring.instruments import FAILURES
+from diagnostics.querysets import unless_drawn
 from diagnostics.services.trail import record_case
 
 REPEATABLE = (Case.State.FAILED, Case.State.REFUSED)
@@ -29,7 +30,8 @@ def requeue_case(*, case: Case, by: User | None = None) -> bool:
                 worker="",
                 refusal_code="",
                 failure_code="",
-                display=Case.Display.PENDING,
+                display=unless_drawn(Case.Display.PENDING),
+                display_attempt=0,
                 queued_at=Now(),
                 started_at=None,
                 finished_at=None,
@@ -50,7 +52,7 @@ def cancel_case(*, case: Case, by: User | None = None) -> bool:
         failure_code="CANCELLED",
         lease_until=None,
         finished_at=Now(),
-        display=Case.Display.UNAVAILABLE,
+        display=unless_drawn(Case.Display.UNAVAILABLE),
     )
     if changed:
         record_case(Action.CANCELLED, case=case, actor=by)

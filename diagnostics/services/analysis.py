@@ -17,6 +17,7 @@ from django.utils import timezone
 from diagnostics import storage
 from diagnostics.models import Case, GateOverride, Prediction
 from diagnostics.monitoring import instruments
+from diagnostics.querysets import unless_drawn
 from diagnostics.services.versions import waits_since
 from mlmodel import api
 
@@ -48,7 +49,7 @@ def claim_cases(*, worker: str, limit: int, hands_free: bool = True) -> list[Cas
         return []  # while no version is in service, films wait and lose no attempt
     with transaction.atomic():
         rows = list(Case.objects.queued().select_for_update(skip_locked=True).values_list("pk", "attempt")[:limit])
-        chosen = _alone_if_interrupted(rows, hands_free=hands_free)
+        chosen = alone_if_interrupted(rows, hands_free=hands_free)
         Case.objects.filter(pk__in=chosen, state=Case.State.QUEUED).update(
             state=Case.State.PROCESSING,
             attempt=F("attempt") + 1,
@@ -59,7 +60,8 @@ def claim_cases(*, worker: str, limit: int, hands_free: bool = True) -> list[Cas
         return list(Case.objects.filter(pk__in=chosen, worker=worker, state=Case.State.PROCESSING).select_related("patient"))
 
 
-def _alone_if_interrupted(rows: list[tuple[UUID, int]], *, hands_free: bool) -> list[UUID]:
+def alone_if_interrupted(rows: list[tuple[UUID, int]], *, hands_free: bool) -> list[UUID]:
+    """Of rows with the number of their earlier tries, those to take together: see `claim_cases`."""
     if rows and rows[0][1] > 0:
         is_last = rows[0][1] + 1 >= settings.ANALYSIS_MAX_ATTEMPTS
         return [rows[0][0]] if hands_free or not is_last else []
@@ -138,8 +140,11 @@ def _store_alone(result: Result) -> int:
 def _finish(result: Result) -> bool:
     """The case's final state, if the claim still holds."""
     outcome = result.outcome
+    columns: dict[str, Any]
     if isinstance(outcome, api.Refusal):
-        columns = {"state": Case.State.REFUSED, "refusal_code": outcome.code, "display": _display_after(outcome)}
+        columns = {"state": Case.State.REFUSED, "refusal_code": outcome.code}
+        if outcome.code == "UNREADABLE":  # a film that cannot be decoded cannot be drawn either
+            columns["display"] = unless_drawn(Case.Display.UNAVAILABLE)
     else:
         columns = {"state": Case.State.DONE}
     return bool(held(result.case).update(lease_until=None, finished_at=Now(), **columns))
@@ -198,14 +203,10 @@ def _is_stored(result: Result) -> bool:
     return Prediction.objects.filter(case=result.case, heatmap_key=result.heatmap_key).exists()
 
 
-def _display_after(refusal: api.Refusal) -> str:
-    """A film that cannot be decoded cannot be shown either."""
-    return Case.Display.UNAVAILABLE if refusal.code == "UNREADABLE" else Case.Display.PENDING
-
-
 def fail_case(*, case: Case, code: str) -> bool:
     """End the claim for good."""
-    columns = {"state": Case.State.FAILED, "failure_code": code, "display": "unavailable"}
+    display = unless_drawn(Case.Display.UNAVAILABLE)
+    columns = {"state": Case.State.FAILED, "failure_code": code, "display": display}
     if not held(case).update(lease_until=None, finished_at=Now(), **columns):
         return False
     instruments.FAILURES.labels(code).inc()
@@ -225,23 +226,16 @@ def return_case(*, case: Case) -> None:
     held(case).update(state=Case.State.QUEUED, lease_until=None, worker="", attempt=F("attempt") - 1)
 
 
-def set_display(*, case: Case, display: str, pixel_sha256: str = "") -> bool:
-    """The picture for the browser is there, or never will be. Now the pixels are known too, and with them earlier copies.
-
-    False where nobody waits for it any more.
-    """
-    case.pixel_sha256 = pixel_sha256
-    earlier = Case.objects.same_film(case).order_by("created_at").first()
-    pending = Case.objects.filter(pk=case.pk, display=Case.Display.PENDING)
-    return bool(pending.update(display=display, pixel_sha256=pixel_sha256, duplicate_of=earlier))
-
-
 def give_up_expired_leases() -> tuple[int, int]:
     """Claims whose worker is gone: (re-queued, failed because the attempts are used up)."""
     over = Case.objects.lease_over().order_by()
     used_up = Q(attempt__gte=settings.ANALYSIS_MAX_ATTEMPTS)
     failed = over.filter(used_up).update(
-        state=Case.State.FAILED, failure_code="WORKER_LOST", lease_until=None, finished_at=Now(), display="unavailable"
+        state=Case.State.FAILED,
+        failure_code="WORKER_LOST",
+        lease_until=None,
+        finished_at=Now(),
+        display=unless_drawn(Case.Display.UNAVAILABLE),
     )
     requeued = over.exclude(used_up).update(state=Case.State.QUEUED, lease_until=None, worker="")
     return requeued, failed

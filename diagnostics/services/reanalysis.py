@@ -2,14 +2,15 @@
 
 import logging
 
-from django.db import models, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet, Value, When
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from accounts.audit import Action
 from accounts.models import User
 from diagnostics import queue
 from diagnostics.models import Case, Prediction
+from diagnostics.querysets import unless_drawn
 from diagnostics.services.trail import record_case
 from mlmodel import api
 
@@ -61,15 +62,15 @@ def _may_be_read_again(version: str) -> Q:
 
 
 def _fresh_start() -> dict[str, object]:
-    """The columns of a case that was never claimed; the picture for the browser is no version's and stays where it is drawn."""
-    drawn = When(display=Case.Display.READY, then=Value(Case.Display.READY.value))
+    """The columns of a case that was never claimed; a picture for the browser that is drawn stays."""
     return {
         "state": Case.State.QUEUED,
         "attempt": 0,
         "worker": "",
         "refusal_code": "",
         "failure_code": "",
-        "display": models.Case(drawn, default=Value(Case.Display.PENDING.value)),
+        "display": unless_drawn(Case.Display.PENDING),
+        "display_attempt": 0,
         "queued_at": Now(),
         "started_at": None,
         "finished_at": None,

@@ -78,9 +78,22 @@ class Screen:
 
     @property
     def film_stamp(self) -> str:
-        if self.case.is_settled:
-            return f"settled-{self.case.display}"
-        return "drawing" if self.case.is_final else "waiting"
+        """Changes with all that the film panel shows: the picture, whether there is a heatmap to it, or why there is none."""
+        case = self.case
+        if case.display == Case.Display.READY:
+            return f"ready-{int(bool(case.result and case.result.heatmap_key))}"
+        if self.cannot_be_shown:
+            return "unavailable"
+        if case.is_final:
+            return "drawing"
+        return "suspended" if self.progress.suspended_since else "waiting"
+
+    @property
+    def cannot_be_shown(self) -> bool:
+        """No picture of the film is there, and none will be."""
+        return self.case.display == Case.Display.UNAVAILABLE or (
+            self.case.is_settled and self.case.display != Case.Display.READY
+        )
 
     @property
     def has_news(self) -> bool:

@@ -29,8 +29,10 @@
   }
 
   class FilmViewer {
-    constructor(root) {
+    // `kept`: what the viewer that this one replaces had on the screen.
+    constructor(root, kept = null) {
       this.root = root;
+      this.keptView = kept?.view;
       this.parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
       this.windowMode = false;
       this.overlay = null;
@@ -38,6 +40,10 @@
       this.windowLevel = new WindowLevel(root.querySelector("#film-filter"), (state) => this.showWindow(state));
       dragToWindow(this.parts.stage, this.windowLevel, () => this.windowMode);
       this.listen();
+      if (kept) {
+        this.windowLevel.set(kept.window);
+        this.toggleWindowMode(kept.windowMode);
+      }
     }
 
     makeFilm() {
@@ -69,7 +75,20 @@
       this.film.drawer.canvas.style.filter = "url(#film-filter)";
       const size = this.film.world.getItemAt(0).getContentSize();
       this.showFidelity(size.x, size.y);
+      if (this.keptView) {
+        this.film.viewport.zoomTo(this.keptView.zoom, null, true);
+        this.film.viewport.panTo(this.keptView.center, true);
+      }
+      this.keptView = null;
       this.root.dataset.ready = "true";
+    }
+
+    // The film on the screen goes, because its result came: what the reader looked at is for the viewer that comes with it.
+    leave() {
+      const { viewport } = this.film;
+      const view = this.film.isOpen() ? { zoom: viewport.getZoom(), center: viewport.getCenter() } : this.keptView;
+      this.film.destroy();
+      return { view, window: this.windowLevel.state, windowMode: this.windowMode };
     }
 
     failed() {
@@ -216,7 +235,7 @@
     const root = scope.id === "viewer" ? scope : scope.querySelector?.("#viewer");
     if (!root || root.dataset.started) return;
     root.dataset.started = "true";
-    window.portal.viewer = new FilmViewer(root);
+    window.portal.viewer = new FilmViewer(root, window.portal.viewer?.leave());
   }
 
   document.addEventListener("DOMContentLoaded", () => {

@@ -9,7 +9,7 @@ from pytest_django import Settings
 from accounts.models import User
 from diagnostics import storage
 from diagnostics.models import Case, Prediction
-from diagnostics.services import analysis
+from diagnostics.services import analysis, drawing
 from diagnostics.services.administration import cancel_case, requeue_case
 from diagnostics.services.analysis import Result
 from mlmodel import api
@@ -150,7 +150,7 @@ def test_one_bad_row_does_not_spoil_its_batch(doctor: User) -> None:
 def test_the_same_pixels_in_another_file_are_linked_when_they_are_known(doctor: User) -> None:
     first = make_case(doctor, state="done", pixel_sha256="b" * 64)
     case = make_case(doctor, state="done", display="pending")
-    analysis.set_display(case=case, display="ready", pixel_sha256="b" * 64)
+    drawing.set_display(case=case, display="ready", pixel_sha256="b" * 64)
     case.refresh_from_db()
     assert (case.duplicate_of, case.pixel_sha256) == (first, "b" * 64)
 

@@ -20,7 +20,7 @@ from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case, GateOverride, Patient, Prediction
 from diagnostics.pipeline import Pipeline
-from diagnostics.services import analysis, inference
+from diagnostics.services import analysis, drawing, inference
 from mlmodel import api
 from tests.diagnostics.cases import make_case
 from tests.diagnostics.stub_model import CRASHES_THE_ENGINE, STRANGE, UNREADABLE, StubPredictor, probability_of
@@ -84,7 +84,7 @@ def test_a_film_that_the_gate_refuses_after_the_forward_pass_keeps_its_picture(d
     strange, fine = stored(doctor, STRANGE), stored(doctor, b"film")
     run_batch(model)
     assert [state_of(strange), state_of(fine)] == [("refused", "OUT_OF_DISTRIBUTION"), ("done", "")]
-    assert inference.draw_displays(limit=8, predictor=model, executor=EXECUTOR) == 2
+    assert drawing.draw_displays(cases=Case.objects.without_display(), limit=8, predictor=model, executor=EXECUTOR) == 2
 
 
 def test_a_refusal_that_a_radiologist_set_aside_is_passed_and_stays_with_the_result(doctor: User, model: Any) -> None:
@@ -147,22 +147,23 @@ def test_the_picture_is_drawn_after_the_result(doctor: User, model: Any) -> None
     case = stored(doctor, b"a")
     run_batch(model)
     assert not Case.objects.get(pk=case.pk).is_settled
-    assert inference.draw_displays(limit=2, predictor=model, executor=EXECUTOR) == 1
+    assert drawing.draw_displays(cases=Case.objects.without_display(), limit=2, predictor=model, executor=EXECUTOR) == 1
     assert Case.objects.get(pk=case.pk).is_settled
     assert storage.read_film(storage.display_key(case.pk)) == b"png of a"
-    assert inference.draw_displays(limit=2, predictor=model, executor=EXECUTOR) == 0
+    assert drawing.draw_displays(cases=Case.objects.without_display(), limit=2, predictor=model, executor=EXECUTOR) == 0
 
 
 def test_a_picture_that_somebody_waits_for_is_drawn_before_the_others(doctor: User, model: Any) -> None:
     opened = stored(doctor, b"a", state="done", display="pending", first_viewed_at=timezone.now())
     stored(doctor, b"b", state="done", display="pending")
-    assert inference.draw_displays(limit=2, predictor=model, executor=EXECUTOR, opened_only=True) == 1
+    waited_for = Case.objects.without_display().opened()
+    assert drawing.draw_displays(cases=waited_for, limit=2, predictor=model, executor=EXECUTOR) == 1
     assert Case.objects.get(display="ready") == opened
 
 
 def test_a_picture_that_cannot_be_drawn_is_not_tried_for_ever(doctor: User, model: Any) -> None:
     case = stored(doctor, UNREADABLE, state="refused", display="pending")
-    assert inference.draw_displays(limit=2, predictor=model, executor=EXECUTOR) == 1
+    assert drawing.draw_displays(cases=Case.objects.without_display(), limit=2, predictor=model, executor=EXECUTOR) == 1
     assert Case.objects.get(pk=case.pk).display == "unavailable"
 
 

@@ -17,7 +17,7 @@ from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case, Prediction
 from diagnostics.pipeline import Pipeline
-from diagnostics.services import analysis, inference
+from diagnostics.services import analysis, drawing, inference
 from tests.diagnostics.cases import make_case
 from tests.diagnostics.stub_model import CRASHES_THE_ENGINE, StubPredictor
 from tests.diagnostics.test_inference import EXECUTOR, all_final, state_of, stored
@@ -151,7 +151,7 @@ def test_the_threads_that_fetch_and_draw_hold_no_database_connection(doctor: Use
     stored(doctor, b"a", state="done", display="pending")
     make_case(doctor)  # its film is missing
     with ThreadPoolExecutor(1) as executor:
-        inference.draw_displays(limit=1, predictor=MODEL, executor=executor)
+        drawing.draw_displays(cases=Case.objects.without_display(), limit=1, predictor=MODEL, executor=executor)
         cases = analysis.claim_cases(worker="w:1", limit=8)
         inference.read_batch(cases=cases, predictor=MODEL, executor=executor)
         assert executor.submit(lambda: connection.connection).result() is None

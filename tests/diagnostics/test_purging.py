@@ -22,7 +22,7 @@ from diagnostics.exceptions import StorageUnavailableError, TransitionError
 from diagnostics.models import Case, Prediction
 from diagnostics.services import purging
 from diagnostics.services.administration import requeue_case
-from diagnostics.services.inference import draw_displays
+from diagnostics.services.drawing import draw_displays
 from diagnostics.services.overrides import override_refusal
 from diagnostics.services.purging import purge_expired_images
 from diagnostics.services.reanalysis import reanalyse_case
@@ -260,7 +260,7 @@ def test_a_picture_that_is_drawn_while_its_film_is_removed_goes_with_it(doctor: 
         sha256=hashlib.sha256(content).hexdigest(),
     )
     storage.save_derived(case.original_key, content)
-    draw_displays(limit=1, predictor=SlowPredictor(), executor=OneByOne())  # type: ignore[arg-type]
+    draw_displays(cases=Case.objects.without_display(), limit=1, predictor=SlowPredictor(), executor=OneByOne())  # type: ignore[arg-type]
     case.refresh_from_db()
     assert case.purged_at is not None
     assert stored() == set()

@@ -1,9 +1,11 @@
 """While no version is in service films are kept and read unseen; once one is back they are analysed, without a restart."""
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
+from unittest import mock
 
 import pytest
 from django.db import connection
@@ -11,6 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import User
+from diagnostics import storage
 from diagnostics import worker as worker_module
 from diagnostics.models import Case, Prediction, Worker
 from diagnostics.pipeline import Pipeline
@@ -19,13 +22,15 @@ from diagnostics.services.serving import Serving
 from diagnostics.services.shadowing import read_next_waiting
 from diagnostics.services.versions import waits_since, withdrawal_of
 from mlmodel import api
+from mlmodel.decoder_pool import DecoderPool
 from mlmodel.models import ModelVersion, ShadowTally, VersionEvent
 from mlmodel.registry import InService
 from mlmodel.services.lifecycle import Act, roll_back, suspend
 from tests.diagnostics.cases import make_case, make_prediction
-from tests.diagnostics.stub_model import CRASHES_THE_ENGINE, STRANGE
+from tests.diagnostics.stub_model import CRASHES_THE_ENGINE, STRANGE, StubPredictor
 from tests.diagnostics.test_inference import all_final, stored
 from tests.diagnostics.versions import Registry, VersionStub, enter_version
+from tests.mlmodel.test_decoder_pool import POISON, harmed
 from tests.monitoring.samples import fresh_figures
 from tests.servers import wait_until
 
@@ -158,6 +163,60 @@ def test_a_film_is_not_read_by_the_withdrawn_version_while_the_next_one_cannot_b
     registry.versions["2.0.0"] = VersionStub("2.0.0")
     wait_until(all_final, "the analysis", seconds=20)
     assert Case.objects.get().result.model_version == "2.0.0"  # type: ignore[union-attr]
+
+
+def drawn() -> int:
+    return Case.objects.filter(display="ready").count()
+
+
+def test_waiting_films_have_their_pictures_drawn_once_and_are_analysed_as_ever(
+    running: Pipeline, registry: Registry, doctor: User, settings: Settings
+) -> None:
+    settings.SHADOW_SHARE = 0.0
+    registry.wanted = NONE
+    wait_until(lambda: running._serving.is_suspended, "the suspension", seconds=10)
+    with mock.patch.object(StubPredictor, "render_display", autospec=True, side_effect=StubPredictor.render_display) as render:
+        for n in range(6):
+            stored(doctor, bytes([n]))
+        wait_until(lambda: drawn() == 6, "the pictures", seconds=20)
+        assert set(Case.objects.values_list("state", "attempt", "lease_until")) == {("queued", 0, None)}
+        registry.wanted = InService("2.0.0", "1.0.0")
+        wait_until(all_final, "the analysis", seconds=20)
+        running.wait_until_idle(seconds=10)
+        assert render.call_count == 6
+    assert set(Case.objects.values_list("state", "attempt", "display")) == {("done", 1, "ready")}
+    assert Prediction.objects.count() == 6
+
+
+def test_films_without_a_picture_are_drawn_before_any_is_read_in_shadow(first: VersionStub, doctor: User) -> None:
+    enter_version("1.0.0", "shadow")
+    stored(doctor, b"a")
+    idle = Pipeline(predictor=cast("Any", first), name="pipeline:1", follows=True, suspended=True)
+    assert not idle._read_next_in_shadow()
+    Case.objects.update(display="ready")
+    assert idle._read_next_in_shadow()
+    assert Prediction.objects.exists()
+
+
+def test_a_film_that_kills_its_decoding_child_is_tried_once_and_the_others_are_drawn(
+    running: Pipeline, registry: Registry, doctor: User, first: VersionStub, film_jpeg: bytes
+) -> None:
+    """By the real children, in one of which a film does what a hostile one may do to a C library."""
+    pool = DecoderPool(2, command=harmed("ctypes.string_at(0)"))
+    registry.wanted = NONE
+    wait_until(lambda: running._serving.is_suspended, "the suspension", seconds=10)
+    try:
+        with mock.patch.object(first, "render_display", side_effect=pool.render_display) as render:
+            good, bad = stored(doctor, film_jpeg), stored(doctor, POISON)
+            pictures = Case.objects.exclude(display="pending").values_list("pk", "display")
+            wait_until(lambda: pictures.count() == 2, "the pictures", seconds=60)
+            threading.Event().wait(0.3)  # some more looks at what waits
+            assert render.call_count == 2
+    finally:
+        pool.close()
+    assert dict(pictures) == {good.pk: "ready", bad.pk: "unavailable"}
+    assert set(Case.objects.values_list("state", "attempt")) == {("queued", 0)}
+    assert storage.read_film(storage.display_key(good.pk)).startswith(b"\x89PNG")
 
 
 def test_a_worker_that_is_called_does_not_wait_for_films_that_it_may_not_read(

@@ -11,15 +11,16 @@ from django.utils.formats import date_format
 from pytest_django import Settings
 
 from accounts.models import User
-from diagnostics import metrics
+from diagnostics import metrics, storage
 from diagnostics.models import Case, Prediction
-from diagnostics.services import heartbeat
+from diagnostics.services import drawing, heartbeat
 from diagnostics.services.checkup import Level, parts
 from mlmodel import api
 from mlmodel.models import VersionEvent
 from mlmodel.services.lifecycle import Act, activate, suspend
 from tests.diagnostics.cases import make_case, make_prediction
 from tests.diagnostics.test_api import Program
+from tests.trail import trail
 
 WORDS, ADVICE = "Analysis is suspended since", "Read films as usual, without the model"
 WITHDRAWN = "was withdrawn from service on"
@@ -95,9 +96,65 @@ def test_a_page_that_is_open_hears_of_it_and_of_its_end(reader: Client, doctor: 
     suspend(version=version, act=Act(None, reason="Stop rule: drift."))
     assert WORDS in text_of(reader, f"/cases/{case.pk}/status/", result=stamp, film="waiting")
     stamp = "queued-0-suspended-0.5"
-    assert reader.get(f"/cases/{case.pk}/status/", {"result": stamp, "film": "waiting"}).status_code == 204
+    assert reader.get(f"/cases/{case.pk}/status/", {"result": stamp, "film": "suspended"}).status_code == 204
     activate(version=version, act=Act(operator, reason="mended", forced=True))
-    assert "next in the queue" in text_of(reader, f"/cases/{case.pk}/status/", result=stamp, film="waiting")
+    assert "next in the queue" in text_of(reader, f"/cases/{case.pk}/status/", result=stamp, film="suspended")
+
+
+def film_of(text: str) -> str:
+    start = text.index('<div class="case-film"')
+    return text[start : text.find('<div class="case-side"', start)]
+
+
+def test_the_film_is_there_with_all_its_tools_and_claims_no_analysis(reader: Client, doctor: User, suspended: str) -> None:
+    case = make_case(doctor, display="ready")
+    text = text_of(reader, f"/cases/{case.pk}/")
+    assert WORDS in text
+    for tool in ("zoom-in", "fit", "window-mode", "invert", "reset", "help"):
+        assert f'data-do="{tool}"' in film_of(text)
+    assert 'data-do="overlay"' not in text
+    assert f'hx-get="/cases/{case.pk}/status/' in text, "the page asks on: the result is still to come"
+
+
+@pytest.mark.parametrize(("display", "words"), [("pending", "Analysis is suspended."), ("unavailable", "cannot be shown here")])
+def test_a_film_without_a_picture_says_why(reader: Client, doctor: User, suspended: str, display: str, words: str) -> None:
+    film = film_of(text_of(reader, f"/cases/{make_case(doctor, display=display).pk}/"))
+    assert words in film
+    assert "ownload the original" in film
+    assert "after its analysis" not in film
+    assert "Preparing" not in film
+
+
+def test_an_open_page_gets_the_picture_then_the_result_and_each_reading_is_audited(
+    reader: Client, doctor: User, suspended: str
+) -> None:
+    case = make_case(doctor)
+    before = trail()
+    shown = {"result": "queued-0-suspended-0.5", "film": "suspended"}
+    address = f"/cases/{case.pk}/status/"
+    assert reader.get(address, shown).status_code == 204
+    storage.save_derived(storage.display_key(case.pk), b"png")
+    drawing.set_display(case=case, display="ready", pixel_sha256="a" * 64)
+    text = text_of(reader, address, **shown)
+    assert 'id="viewer"' in text
+    assert 'id="result"' not in text
+    assert trail() == before, "the picture is read by its own request, the case was not viewed again"
+    assert b"".join(reader.get(f"/cases/{case.pk}/display/").streaming_content) == b"png"  # type: ignore[attr-defined]
+    assert trail() == [*before, "image_read by doctor"]
+    shown["film"] = "ready-0"
+    assert reader.get(address, shown).status_code == 204
+    make_prediction(case)
+    Case.objects.update(state="done", finished_at=timezone.now(), attempt=1)
+    text = text_of(reader, address, **shown)
+    assert 'data-do="overlay"' in text
+    assert f'hx-get="{address}' not in text, "nothing more will come"
+
+
+def test_a_result_without_a_heatmap_leaves_the_film_on_the_screen_alone(reader: Client, doctor: User) -> None:
+    case = make_case(doctor, state="refused", display="ready")
+    text = text_of(reader, f"/cases/{case.pk}/status/", result="queued-0-suspended-0.5", film="ready-0")
+    assert 'id="result"' in text
+    assert 'id="film"' not in text
 
 
 def test_a_list_that_is_open_hears_of_it_once(reader: Client, doctor: User, suspended: str) -> None:
