@@ -50,6 +50,7 @@ check_system() { # the words of the command line
         debian-12) ;;
         *) fail "This is not Debian 12, the only system that this script knows. Nothing was changed." ;;
     esac
+    command -v systemctl >/dev/null || fail "This system has no systemd, which runs the services. Nothing was changed."
 }
 
 render_nginx() { # FOLDER of a release: the settings that nginx shares with the portal, then nginx.env's

@@ -1,4 +1,4 @@
-"""A Debian 12 that nobody has used: debootstrap's minimal root, entered by chroot in namespaces of its own.
+"""A Debian 12 that nobody has used: debootstrap's minimal root and systemd, entered by chroot in namespaces of its own.
 
 It shares the network with this machine, and this machine's way to the package registries: apt's and pip's configuration and the
 certificates they trust.
@@ -40,7 +40,8 @@ class CleanMachine(Machine):
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        subprocess.run(["debootstrap", "--variant=minbase", SUITE, str(directory)], check=True, capture_output=True)
+        bootstrap = ["debootstrap", "--variant=minbase", "--include=systemd", SUITE, str(directory)]
+        subprocess.run(bootstrap, check=True, capture_output=True)
         self.path("/etc/apt/sources.list").unlink()  # debootstrap's; this machine's way stands in one of the lent
         for name in LENT:
             self._lend(Path("/") / name, directory / name)
