@@ -85,12 +85,16 @@ def restore_backup(
 ) -> Restored:
     """Fill this installation. `replace`: though it is not empty; then the whole backup is read first, and objects that it does
     not name stay. Raises `BackupError` or `StorageUnavailableError`; before the last step there are no rows."""
+    with rows.only_backup():
+        return _restore(vault, backup, replace, advance)
+
+
+def _restore(vault: Vault, backup: Manifest, replace: bool, advance: Callable[[int], None]) -> Restored:
     clock, done = time.monotonic(), Restored()
     _refuse_what_does_not_fit(vault, backup)
     if not replace:
         _refuse_what_is_not_empty()
-    for _ in _read_rows(vault, backup):
-        pass
+    rows.try_to_read(_read_rows(vault, backup))
     if replace:
         _carry_objects(vault, backup, NOWHERE, Restored(), lambda _: None)
     _carry_objects(vault, backup, _store, done, advance)
