@@ -156,17 +156,18 @@ class EmergencyAccessAdmin(OfCaseAdmin):
 
     list_display = ["opened_at", "user", "users_hospital", "case", "cases_hospital", "expires_at", "ended_at", "reason"]
     list_filter = ["opened_at", "ended_at"]
-    list_select_related = ["user", "user_hospital", "case__hospital"]
+    list_select_related = ["user__hospital", "user_hospital", "case__hospital"]
     search_fields = ["=id", "=case__id", "user__email", "user__full_name"]
     fields = ["user", "users_hospital", "case", "cases_hospital", "reason", "opened_at", "expires_at", "ended_at"]
     actions = ["end"]
 
     def of_hospital(self, user: User) -> Q:
-        return Q(case__hospital=user.hospital_id) | Q(user_hospital=user.hospital_id)
+        of_user = Q(user_hospital=user.hospital_id) | Q(user_hospital=None, user__hospital=user.hospital_id)
+        return of_user | Q(case__hospital=user.hospital_id)
 
     @admin.display(description="the user's hospital")
     def users_hospital(self, access: EmergencyAccess) -> str:
-        return access.user_hospital.name
+        return (access.user_hospital or access.user.hospital).name
 
     @admin.display(description="the case's hospital")
     def cases_hospital(self, access: EmergencyAccess) -> str:

@@ -352,10 +352,11 @@ class EmergencyAccess(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="emergency_accesses")
+    # Both are empty where the release before opened it, which knows neither
     user_hospital = models.ForeignKey(
-        Hospital, on_delete=models.PROTECT, related_name="+", help_text="The user's at that time."
+        Hospital, on_delete=models.PROTECT, related_name="+", null=True, help_text="The user's at that time."
     )
-    user_role = models.CharField(max_length=20, help_text="The user's at that time.")
+    user_role = models.CharField(max_length=20, db_default="", help_text="The user's at that time.")
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="emergency_accesses")
     reason = models.TextField(max_length=500)
     opened_at = models.DateTimeField(default=timezone.now, editable=False)

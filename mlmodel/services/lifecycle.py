@@ -204,9 +204,10 @@ def _exclusively() -> Iterator[dict[str, ModelVersion]]:
 
 def _move(row: ModelVersion, state: str, kind: str, act: Act) -> None:
     since: dict[str, Any] = {}
+    if state == State.ACTIVE or kind == Kind.SUSPENDED:
+        ModelVersion.objects.exclude(suspended_at=None).update(suspended_at=None)
     if state == State.ACTIVE:
         since = {"activated_at": Now(), "suspended_at": None}
-        ModelVersion.objects.exclude(suspended_at=None).update(suspended_at=None)
     elif kind == Kind.SUSPENDED:
         since = {"suspended_at": Now()}
     if not ModelVersion.objects.filter(pk=row.pk, state=row.state).update(state=state, **since):
@@ -238,7 +239,7 @@ def _active(rows: dict[str, ModelVersion]) -> ModelVersion | None:
 
 def _suspended(rows: dict[str, ModelVersion]) -> ModelVersion | None:
     """The version that was taken out of service, while none is back."""
-    return next((row for row in rows.values() if row.suspended_at), None)
+    return None if _active(rows) else next((row for row in rows.values() if row.suspended_at), None)
 
 
 def _shadow(rows: dict[str, ModelVersion]) -> ModelVersion | None:

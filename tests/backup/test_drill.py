@@ -63,6 +63,17 @@ def take_secrets(source: Site, to: Site) -> None:
     shutil.copy2(source.var / "audit_key", to.var / "audit_key")
 
 
+def with_another_pg_restore(site: Site, directory: Path) -> Site:
+    """The same, where the program is too old for the backup."""
+    program = directory / "bin" / "pg_restore"
+    program.parent.mkdir()
+    program.write_text(
+        "#!/bin/sh\necho 'pg_restore: error: unsupported version (1.99) in file header' >&2\nexit 1\n", encoding="ascii"
+    )
+    program.chmod(0o755)
+    return build(site.var, **site.settings | {"PATH": f"{program.parent}:{os.environ['PATH']}"})
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A small portal with one backup."""
@@ -154,9 +165,15 @@ def test_a_portal_on_postgresql_and_s3_comes_back(
     take_secrets(original, elsewhere)
     with psycopg.connect(servers["DATABASE_URL"]) as holder:
         holder.execute(f"SELECT pg_advisory_lock({LOCK})")
-        assert "Another backup is running" in original.refused("backup")
+        assert "Another backup or restore is running" in original.refused("backup")
+        original.good("prepare")  # a machine that starts meanwhile need not wait for all films to be copied
     carry_out(original, elsewhere, capsys)
+    with psycopg.connect(servers["DATABASE_URL"]) as holder:
+        holder.execute(f"SELECT pg_advisory_lock({LOCK})")
+        assert "Another backup or restore is running" in original.refused("restore", "--replace")
     assert "database holds entries" in elsewhere.refused("restore")
+    assert "pg_restore failed" in with_another_pg_restore(elsewhere, tmp_path).refused("restore", "--replace")
+    assert elsewhere.counts() == original.counts(), "what cannot be read takes no rows away"
     assert elsewhere.told("restore", "--replace")["problems"] == []
 
 
@@ -237,10 +254,11 @@ def test_films_that_were_purged_since_do_not_come_back_with_an_older_backup(else
 
 
 @pytest.mark.slow
-def test_a_second_backup_at_the_same_time_does_nothing(original: Site) -> None:
+def test_a_second_backup_or_a_restore_at_the_same_time_does_nothing(original: Site) -> None:
     with (original.var / "backup.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert "Another backup is running" in original.refused("backup")
+        for command in ("backup", "restore"):
+            assert "Another backup or restore is running" in original.refused(command)
     original.told("backup")
 
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from accounts import audit
-from accounts.models import User
+from accounts.models import AuditEvent, AuditHead, User
 from diagnostics import storage
 from diagnostics.exceptions import BackupError, StorageUnavailableError
-from diagnostics.models import Case
+from diagnostics.models import Case, Prediction
 from diagnostics.services.backup import making, retention, rows, sets, telling
 from diagnostics.services.backup.making import make_backup
 from diagnostics.services.backup.restoring import check_backup, choose_backup
@@ -230,6 +230,32 @@ def test_half_written_files_and_uploads_are_tidied_away(vault: Vault, doctor: Us
         assert not part.exists()
     else:
         assert not target._client.list_multipart_uploads(Bucket=target.bucket).get("Uploads")
+
+
+def test_the_backup_of_an_emptied_portal_takes_no_other_ones_place(vault: Vault, doctor: User) -> None:
+    case = whole_case(doctor)
+    audit.record(audit.Action.LOGIN, actor=doctor)
+    full = make_backup(vault).manifest
+    AuditHead.objects.update(sequence=0, digest="")
+    for key in (case.original_key, storage.display_key(case.pk), *Prediction.objects.values_list("heatmap_key", flat=True)):
+        storage.delete_film(key)
+    for model in (AuditEvent, Prediction, Case):
+        model.objects.all().delete()
+    emptied = make_backup(vault)
+    assert (emptied.ahead, emptied.retention["removed"], emptied.retention["objects removed"]) == (full.name, 0, 0)
+    assert make_backup(vault).retention["removed"] == 1, "of its own kind the day's last one is enough"
+    with pytest.raises(BackupError, match=f"knows less than {full.name}"):
+        choose_backup(vault, None)
+    check_backup(vault, choose_backup(vault, full.name))
+
+
+def test_a_newer_backup_that_is_damaged_is_not_passed_over_in_silence(vault: Vault, doctor: User) -> None:
+    older = age(vault, make_backup(vault).manifest, 1)
+    newer = make_backup(vault).manifest
+    vault.target.put(f"sets/{newer.name}/manifest", BytesIO(b"nonsense"))
+    with pytest.raises(BackupError, match=f"Backup {newer.name} is newer than {older.name}, and damaged"):
+        choose_backup(vault, None)
+    assert choose_backup(vault, older.name) == older
 
 
 def manifest_of(began: datetime) -> Manifest:

@@ -18,7 +18,8 @@ from tests.diagnostics.cases import make_case
 from tests.factories import HospitalFactory, UserFactory
 
 REASON = "Child transferred at night, film needed."
-BEFORE, AFTER = ("diagnostics", "0009_figures_by_index"), ("diagnostics", "0010_emergency_access_standing")
+BEFORE = ("diagnostics", "0009_figures_by_index")
+AFTER = ("diagnostics", "0011_emergency_access_of_the_release_before")
 
 
 @pytest.fixture
@@ -128,3 +129,17 @@ def test_those_that_are_there_stand_by_the_present_hospital_and_role(doctor: Use
     found = EmergencyAccess.objects.get()
     assert (found.user_hospital, found.user_role) == (stranger.hospital, "doctor")
     assert reads(stranger, case)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_release_before_opens_accesses_beside_this_one(client: Client, case: Case, doctor: User, stranger: User) -> None:
+    """No migration keeps it from its work: it goes on until its machine is upgraded, and after a way back."""
+    old = MigrationExecutor(connection).loader.project_state([BEFORE]).apps.get_model("diagnostics", "EmergencyAccess")
+    old.objects.create(user_id=stranger.pk, case_id=case.pk, reason=REASON, expires_at=case.created_at.replace(year=2199))
+    assert reads(stranger, case)
+    for hospital, shown in ((doctor.hospital, True), (stranger.hospital, True), (HospitalFactory.create(), False)):
+        client.force_login(UserFactory.create(hospital=hospital, role=Role.ADMIN))
+        page = client.get(reverse("admin:diagnostics_emergencyaccess_changelist")).content.decode()
+        assert (REASON in page) is shown
+    User.objects.filter(pk=stranger.pk).update(is_active=False)
+    assert not reads(stranger, case)

@@ -56,6 +56,11 @@ class Command(BaseCommand):
                 f"{outcome.manifest.missing} object(s) that rows name are missing or damaged in the storage of films, and in "
                 "this backup. Run verify_storage; an earlier backup may have them."
             )
+        if outcome.ahead:
+            self.stderr.write(
+                f"The database knows fewer entries of the audit log than backup {outcome.ahead}: it was emptied, put back, or "
+                "is another's. That backup and those before it are kept beside this one."
+            )
         for name in outcome.damaged:
             self.stderr.write(
                 f"The manifest of backup {name} is damaged. Until sets/{name} is removed by hand no object is removed either."

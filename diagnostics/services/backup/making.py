@@ -18,7 +18,7 @@ from diagnostics.models import Case
 from diagnostics.services.backup import rows, telling
 from diagnostics.services.backup.objects import FOLDERS, MODELS, Copied, copy_folder
 from diagnostics.services.backup.retention import apply_retention
-from diagnostics.services.backup.sets import SETS, WHEN, Entry, Found, Manifest, Part, SideBySide, Vault, write_line
+from diagnostics.services.backup.sets import ENTRIES, SETS, WHEN, Entry, Found, Manifest, Part, SideBySide, Vault, write_line
 from diagnostics.services.purging import removed_objects
 from diagnostics.services.verification import Kind, verify_storage
 from diagnostics.storage import AUDIT_HEADS
@@ -26,13 +26,15 @@ from diagnostics.storage import AUDIT_HEADS
 
 @dataclass(slots=True)
 class Outcome:
-    """What was done; `retention` counts what was kept and removed, `damaged` names backups that do not open any more."""
+    """What was done; `retention` counts what was kept and removed, `damaged` names backups that do not open any more,
+    `ahead` the one before, where the database knows fewer entries of the audit log now: emptied, put back, or another's."""
 
     manifest: Manifest
     copied: Copied
     seconds: float
     retention: dict[str, int] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
+    ahead: str = ""
 
 
 def make_backup(vault: Vault, *, advance: Callable[[int], None] = lambda _: None) -> Outcome:
@@ -44,7 +46,8 @@ def make_backup(vault: Vault, *, advance: Callable[[int], None] = lambda _: None
         with tempfile.TemporaryFile() as listing:
             manifest, copied = _write_set(vault, found, began, listing, advance)
         after = vault.find_sets()
-        outcome = Outcome(manifest, copied, 0.0, damaged=after.damaged)
+        ahead = next((before.name for before in found.good[:1] if before.entries > manifest.entries), "")
+        outcome = Outcome(manifest, copied, 0.0, damaged=after.damaged, ahead=ahead)
         outcome.retention = apply_retention(vault, after, keep=settings.BACKUP_KEEP, forget_days=settings.BACKUP_FORGET_DAYS)
         outcome.seconds = round(time.monotonic() - clock, 1)
         _tell(outcome)
@@ -73,7 +76,7 @@ def _write_set(
     vault: Vault, found: Found, began: datetime, listing: IO[bytes], advance: Callable[[int], None]
 ) -> tuple[Manifest, Copied]:
     name, copied = began.strftime(WHEN), Copied()
-    migrations, counts = rows.migrations(), {"cases": Case.objects.count(), "audit entries": chain_head().sequence}
+    migrations, counts = rows.migrations(), {"cases": Case.objects.count(), ENTRIES: chain_head().sequence}
     with closing(_known(vault, found)) as known:
         before = SideBySide(known, lambda entry: entry.key)
         _list_copies(copy_folder(vault, AUDIT_HEADS, before, copied), listing, advance)

@@ -25,7 +25,7 @@ from diagnostics.models import Case
 from diagnostics.services.backup import rows
 from diagnostics.services.backup.making import mark_of_audit_key
 from diagnostics.services.backup.objects import FOLDERS, MODELS, in_parallel
-from diagnostics.services.backup.sets import OBJECTS, SETS, Entry, Manifest, SideBySide, Vault, key_of
+from diagnostics.services.backup.sets import OBJECTS, SETS, Entry, Found, Manifest, SideBySide, Vault, key_of
 from diagnostics.services.purging import finish_removal
 from diagnostics.storage import AUDIT_HEADS, ORIGINALS, DurableFileStorage
 
@@ -46,7 +46,7 @@ class Restored:
 
 
 def choose_backup(vault: Vault, name: str | None) -> Manifest:
-    """The newest that counts, or the one that is named. Raises `BackupError`."""
+    """The newest that counts, or the one that is named. Raises `BackupError`, also where the newest may not be meant."""
     found = vault.find_sets()
     if name in found.damaged:
         raise BackupError(f"The manifest of backup {name} is damaged. Choose another: restore --list")
@@ -55,7 +55,19 @@ def choose_backup(vault: Vault, name: str | None) -> Manifest:
     chosen = next((backup for backup in found.good if name in {None, backup.name}), None)
     if chosen is None:
         raise BackupError(f"There is no backup {name}: restore --list" if name else "The target holds no backup.")
+    if not name:
+        _refuse_to_guess(found)
     return chosen
+
+
+def _refuse_to_guess(found: Found) -> None:
+    newest = found.good[0]
+    if found.damaged and found.damaged[0] > newest.name:
+        raise BackupError(f"Backup {found.damaged[0]} is newer than {newest.name}, and damaged. Name the one to take.")
+    if ahead := [backup.name for backup in found.good if backup.entries > newest.entries]:
+        raise BackupError(
+            f"Backup {newest.name} knows less than {ahead[0]}, which is older. Name the one to take: restore --list"
+        )
 
 
 def check_backup(vault: Vault, backup: Manifest, *, advance: Callable[[int], None] = lambda _: None) -> Restored:
@@ -73,12 +85,16 @@ def restore_backup(
 ) -> Restored:
     """Fill this installation. `replace`: though it is not empty; then the whole backup is read first, and objects that it does
     not name stay. Raises `BackupError` or `StorageUnavailableError`; before the last step there are no rows."""
+    with rows.only_backup():
+        return _restore(vault, backup, replace, advance)
+
+
+def _restore(vault: Vault, backup: Manifest, replace: bool, advance: Callable[[int], None]) -> Restored:
     clock, done = time.monotonic(), Restored()
     _refuse_what_does_not_fit(vault, backup)
     if not replace:
         _refuse_what_is_not_empty()
-    for _ in _read_rows(vault, backup):
-        pass
+    rows.try_to_read(_read_rows(vault, backup))
     if replace:
         _carry_objects(vault, backup, NOWHERE, Restored(), lambda _: None)
     _carry_objects(vault, backup, _store, done, advance)

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
 
 from django.utils import timezone
 
@@ -18,15 +19,25 @@ PERIODS: Mapping[str, Callable[[datetime], tuple[int, ...]]] = {
 
 
 def choose_kept(backups: list[Manifest], keep: Mapping[str, int]) -> list[Manifest]:
-    """The last one of each of the latest days, weeks and months that have one, newest first; always the newest of all."""
+    """The last one of each of the latest days, weeks and months that have one, newest first; always the newest of all.
+
+    Those from before a database went back count apart: an emptied machine's backup never takes the place of a full one's.
+    """
     backups = sorted(backups, key=lambda backup: backup.began_at, reverse=True)
     kept = {backup.name for backup in backups[:1]}
+    lines = _lines(backups)
     for period, period_of in PERIODS.items():
         last: dict[tuple[int, ...], str] = {}
-        for backup in backups:
-            last.setdefault(period_of(backup.began_at), backup.name)
+        for backup, line in zip(backups, lines, strict=True):
+            last.setdefault((line, *period_of(backup.began_at)), backup.name)
         kept.update(list(last.values())[: keep[period]])
     return [backup for backup in backups if backup.name in kept]
+
+
+def _lines(backups: list[Manifest]) -> list[int]:
+    """Of each backup, newest first, how often the audit log has become shorter since."""
+    breaks = [older.entries > newer.entries for newer, older in pairwise(backups)]
+    return list(accumulate(breaks, initial=0)) if backups else []
 
 
 def apply_retention(vault: Vault, found: Found, *, keep: Mapping[str, int], forget_days: int) -> dict[str, int]:

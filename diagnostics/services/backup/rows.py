@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
 from accounts.models import AuditEvent, User
@@ -23,8 +24,8 @@ from diagnostics.exceptions import BackupError
 from diagnostics.models import Case
 from diagnostics.services.backup.sealing import Readable
 
-LOCK = 0x706F7274616C  # "portal": the number of our advisory lock
-BUSY = "Another backup is running. Nothing was done."
+LOCK = 0x6261636B7570  # "backup", among the advisory locks of this database: a night of copying keeps nobody from `prepare`
+BUSY = "Another backup or restore is running. Nothing was done."
 
 
 def passing_tables() -> tuple[str, str]:
@@ -34,17 +35,23 @@ def passing_tables() -> tuple[str, str]:
 
 @contextmanager
 def only_backup() -> Iterator[None]:
-    """Two backups at once would remove each other's files. Held by the database: a process that dies lets go of it.
+    """Two backups at once would remove each other's files, and one beside a restore would hold half of everything.
 
+    Held by the database, on a connection of its own, since a restore closes the other: a process that dies lets go of it.
     Raises `BackupError` where another holds it.
     """
     if connection.vendor == "postgresql":
-        if not _ask(f"SELECT pg_try_advisory_lock({LOCK})"):
-            raise BackupError(BUSY)
+        beside = connection.copy()
         try:
-            yield
+            if not _ask(beside, f"SELECT pg_try_advisory_lock({LOCK})"):
+                raise BackupError(BUSY)
+            try:
+                yield
+            finally:  # a connection of the pool goes back there, and not away
+                with suppress(BackupError):
+                    _ask(beside, f"SELECT pg_advisory_unlock({LOCK})")
         finally:
-            _ask(f"SELECT pg_advisory_unlock({LOCK})")
+            beside.close()
         return
     with (settings.VAR_DIR / "backup.lock").open("w") as file:
         try:
@@ -86,6 +93,18 @@ def load_rows(blocks: Iterable[bytes]) -> None:
         _replace_sqlite(blocks)
 
 
+def try_to_read(blocks: Iterable[bytes]) -> None:
+    """Read all of it and change nothing: what a program here cannot read must be known before the present rows go.
+
+    Raises `BackupError`, and whatever the blocks raise.
+    """
+    if connection.vendor == "postgresql":
+        blocks = iter(blocks)
+        _pipe_to_pg_restore(blocks, "--file=/dev/null")
+    for _ in blocks:  # on PostgreSQL what pg_restore had no need of
+        pass
+
+
 def drop_everything() -> None:
     """What is in the database now, before another takes its place. SQLite's file is replaced as a whole."""
     if connection.vendor != "postgresql":
@@ -121,8 +140,12 @@ def _dump_postgres() -> Iterator[Readable]:
 
 def _restore_postgres(blocks: Iterable[bytes]) -> None:
     name = connection.settings_dict["NAME"]
-    command = ["pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction", f"--dbname={name}"]
     connection.close()
+    _pipe_to_pg_restore(blocks, "--exit-on-error", "--single-transaction", f"--dbname={name}")
+
+
+def _pipe_to_pg_restore(blocks: Iterable[bytes], *options: str) -> None:
+    command = ["pg_restore", "--no-owner", "--no-privileges", *options]
     with tempfile.TemporaryFile() as complaints, _client(command, complaints, stdin=subprocess.PIPE) as program:
         assert program.stdin is not None  # noqa: S101 - a pipe was asked for
         try:
@@ -209,9 +232,9 @@ def _sqlite_file() -> Path:
     return Path(connection.settings_dict["NAME"])
 
 
-def _ask(statement: str) -> Any:
+def _ask(beside: BaseDatabaseWrapper, statement: str) -> Any:
     try:
-        with connection.cursor() as cursor:
+        with beside.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchone()[0]
     except DatabaseError as error:

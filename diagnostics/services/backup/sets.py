@@ -29,6 +29,7 @@ OBJECTS, SETS = "objects/", "sets/"
 WHEN = "%Y%m%dT%H%M%SZ"
 SET_NAME = re.compile(r"\d{8}T\d{6}Z")
 FORMAT = 1
+ENTRIES = "audit entries"  # among a manifest's counts
 Item = TypeVar("Item")
 KEY = re.compile(r"[\w.+-]+(/[\w.+-]+)+", re.ASCII)  # of an object that is ours
 
@@ -74,6 +75,11 @@ class Manifest:
     @property
     def began_at(self) -> datetime:
         return datetime.fromisoformat(self.began)
+
+    @property
+    def entries(self) -> int:
+        """Of the audit log, which only grows: a backup that has fewer than an earlier one is of a database that went back."""
+        return self.counts.get(ENTRIES, 0)
 
 
 @dataclass(frozen=True, slots=True)

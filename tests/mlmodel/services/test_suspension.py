@@ -231,6 +231,16 @@ def test_the_list_of_versions_says_since_when_none_is_in_service(operator: User,
     assert "no version is in service" in capsys.readouterr().out
 
 
+def test_a_version_that_the_release_before_activated_meanwhile_serves(operator: User) -> None:
+    """On a machine that is upgraded last, or after a way back: it knows no suspension, and ends none."""
+    activate_in_turn(operator, "2.0.0", "3.0.0")
+    suspend(version="3.0.0", act=RULE)
+    ModelVersion.objects.filter(version="2.0.0").update(state="active")
+    assert (versions_in_service().active, suspended(), locate_version(None).path.name) == ("2.0.0", None, "2.0.0")
+    assert suspend(version="2.0.0", act=RULE)
+    assert (suspended(), states()["3.0.0"]) == ("2.0.0", "candidate")
+
+
 def test_an_active_version_cannot_be_called_suspended(operator: User) -> None:
     activate_in_turn(operator, "2.0.0")
     with pytest.raises(IntegrityError), transaction.atomic():
