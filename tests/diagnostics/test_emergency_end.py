@@ -19,7 +19,7 @@ from tests.factories import HospitalFactory, UserFactory
 
 REASON = "Child transferred at night, film needed."
 BEFORE = ("diagnostics", "0009_figures_by_index")
-AFTER = ("diagnostics", "0011_emergency_access_of_the_release_before")
+AFTER = ("diagnostics", "0012_emergency_access_of_the_release_before")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("accounts", "0004_audit_locks_no_user"),
-        ("diagnostics", "0010_emergency_access_standing"),
+        ("diagnostics", "0011_display_claims"),
     ]
 
     operations = [
