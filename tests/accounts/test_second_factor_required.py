@@ -110,4 +110,5 @@ def test_the_code_is_that_of_an_authenticator_app(doctor: User) -> None:
     from tests.accounts.helpers import totp_code
 
     secret = enrol_app(user=doctor)
-    assert code_now(secret) == totp_code(secret)
+    before, code, after = totp_code(secret), code_now(secret), totp_code(secret)
+    assert code in {before, after}  # the half minute may end in between

@@ -19,7 +19,6 @@ from tests.factories import HospitalFactory, UserFactory
 
 REASON = "Child transferred at night, film needed."
 BEFORE = ("diagnostics", "0009_figures_by_index")
-AFTER = ("diagnostics", "0012_emergency_access_of_the_release_before")
 
 
 @pytest.fixture
@@ -116,16 +115,19 @@ def test_ending_what_has_lost_its_standing_is_entered_once(access: EmergencyAcce
 def schema_before(transactional_db: None) -> Iterator[None]:
     MigrationExecutor(connection).migrate([BEFORE])
     yield
-    MigrationExecutor(connection).migrate([AFTER])
+    migrate_to_the_end()
 
 
-def test_those_that_are_there_stand_by_the_present_hospital_and_role(doctor: User, stranger: User, schema_before: None) -> None:
+def migrate_to_the_end() -> None:
     executor = MigrationExecutor(connection)
-    old = executor.loader.project_state([BEFORE]).apps
-    case = make_case(doctor)
+    executor.migrate(executor.loader.graph.leaf_nodes())
+
+
+def test_those_that_are_there_stand_by_the_present_hospital_and_role(case: Case, stranger: User, schema_before: None) -> None:
+    old = MigrationExecutor(connection).loader.project_state([BEFORE]).apps
     facts = {"user_id": stranger.pk, "case_id": case.pk, "reason": REASON, "expires_at": case.created_at.replace(year=2199)}
     old.get_model("diagnostics", "EmergencyAccess").objects.create(**facts)
-    executor.migrate([AFTER])
+    migrate_to_the_end()
     found = EmergencyAccess.objects.get()
     assert (found.user_hospital, found.user_role) == (stranger.hospital, "doctor")
     assert reads(stranger, case)
