@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.audit import chain_head
 from diagnostics.models import Case
 from diagnostics.services.backup import rows, telling
+from diagnostics.services.backup.entering import enter_backup
 from diagnostics.services.backup.objects import FOLDERS, MODELS, Copied, copy_folder
 from diagnostics.services.backup.retention import apply_retention
 from diagnostics.services.backup.sets import SETS, WHEN, Entry, Found, Manifest, Part, SideBySide, Vault, write_line
@@ -43,6 +44,7 @@ def make_backup(vault: Vault, *, advance: Callable[[int], None] = lambda _: None
         began = _begin(found)
         with tempfile.TemporaryFile() as listing:
             manifest, copied = _write_set(vault, found, began, listing, advance)
+        enter_backup(manifest, objects=sum(copied.counts.values()), new=copied.new)
         after = vault.find_sets()
         outcome = Outcome(manifest, copied, 0.0, damaged=after.damaged)
         outcome.retention = apply_retention(vault, after, keep=settings.BACKUP_KEEP, forget_days=settings.BACKUP_FORGET_DAYS)
