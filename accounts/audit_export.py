@@ -60,6 +60,8 @@ KINDS: dict[str, Kind] = {
     AuditAction.MODEL_CHANGED: Kind("110100", "Application Activity", "U"),
     AuditAction.ADMIN_CHANGED: RECORD_CHANGED,
     AuditAction.LOG_VIEWED: Kind("110101", "Audit Log Used", "R"),
+    AuditAction.BACKED_UP: Kind("110106", "Export", "R"),
+    AuditAction.RESTORED: Kind("110107", "Import", "C"),
 }  # what is not named here changes a user's access: ATTRIBUTES
 
 

@@ -166,6 +166,8 @@ class AuditAction(models.TextChoices):
     MODEL_CHANGED = "model_changed", "Model version changed"
     ADMIN_CHANGED = "admin_changed", "Changed in administration"
     LOG_VIEWED = "log_viewed", "Audit log viewed"
+    BACKED_UP = "backed_up", "Backed up"
+    RESTORED = "restored", "Restored from a backup"
 
 
 class AuditOutcome(models.TextChoices):

@@ -107,7 +107,7 @@ class DurableFileStorage(PrivateStorageMixin, FileSystemStorage):
     def list_objects(self, folder: str) -> Iterator[StoredObject]:
         """All files of a folder by name, those that are still being written too."""
         directory = Path(self.path(folder))
-        for name in _names_in_order(directory) if directory.is_dir() else ():
+        for name in names_in_order(directory) if directory.is_dir() else ():
             try:
                 facts = (directory / name).stat()
             except FileNotFoundError:  # finished or removed since the listing
@@ -282,12 +282,16 @@ def check_storage() -> None:
         delete_quietly(key)
 
 
-def _names_in_order(directory: Path) -> Iterator[str]:
-    """The names in a directory, sorted, no more than a batch of them in memory: it is read once for each batch."""
+def names_in_order(directory: Path) -> Iterator[str]:
+    """The names in a directory, sorted, a directory's with a slash. At most a batch is in memory: it is read once for each.
+
+    Raises `OSError`.
+    """
     last = ""
     while True:
         with os.scandir(directory) as entries:
-            batch = nsmallest(NAMES_AT_ONCE, (entry.name for entry in entries if entry.name > last))
+            names = (f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
+            batch = nsmallest(NAMES_AT_ONCE, (name for name in names if name > last))
         yield from batch
         if len(batch) < NAMES_AT_ONCE:
             return

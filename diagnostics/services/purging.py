@@ -4,9 +4,11 @@ The row says first that the film is removed, then the bytes go, then the row for
 a row that is marked and still names a key, and the next run goes on there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -65,23 +67,37 @@ def removed_objects() -> Iterator[tuple[str, datetime]]:
             yield key, at
 
 
-def finish_removal(case_id: UUID, *, at: datetime) -> None:
-    """Of a row that was restored from before the removal of its film: where not all of it came back, it is removed again.
+def finish_removals(removed: Iterable[tuple[UUID, datetime]]) -> list[UUID]:
+    """Of rows that were restored from before the removal of their films: where not all of one came back, it is removed again.
 
-    Raises `StorageUnavailableError`.
+    Answers with the cases that still waited for an analysis: no film will ever come for them, so they have failed. Raises
+    `StorageUnavailableError`.
     """
-    case = Case.objects.with_film().final().filter(pk=case_id).first()
-    if case is None or _is_whole(case):
-        return
+    waited, removals = list[UUID](), iter(removed)
+    while batch := dict(islice(removals, BATCH)):
+        for case in Case.objects.with_film().filter(pk__in=batch).order_by("pk"):
+            if not _is_whole(case):
+                waited += [] if case.is_final else [case.pk]
+                _finish_removal(case, batch[case.pk])
+    return waited
+
+
+def _finish_removal(case: Case, at: datetime) -> None:
+    columns: dict[str, Any] = {"purged_at": at, "display": Case.Display.UNAVAILABLE}
+    if not case.is_final:
+        columns |= {"state": Case.State.FAILED, "failure_code": "FILM_DAMAGED", "finished_at": Now(), "lease_until": None}
     with transaction.atomic():
-        Case.objects.filter(pk=case_id).update(purged_at=at, display=Case.Display.UNAVAILABLE)
+        Case.objects.filter(pk=case.pk).update(**columns)
         record_case(Action.FILM_PURGED, case=case, actor=None, details={"restored": True})
     _remove_bytes(case)
 
 
 def _is_whole(case: Case) -> bool:
-    keys = [case.original_key, *case.predictions.filter(heatmap_key__gt="").values_list("heatmap_key", flat=True)]
-    if case.display == Case.Display.READY:
+    """One that waits for an analysis needs its original alone: all else is made again."""
+    keys = [case.original_key]
+    if case.is_final:
+        keys += case.predictions.filter(heatmap_key__gt="").values_list("heatmap_key", flat=True)
+    if case.is_final and case.display == Case.Display.READY:
         keys.append(storage.display_key(case.pk))
     return all(storage.is_stored(key) for key in keys)
 

@@ -11,21 +11,26 @@ from accounts import audit, audit_triggers
 from accounts.audit import Action
 from accounts.models import AuditEvent, Hospital, User
 
-BEFORE, AFTER = ("accounts", "0003_api_token_scopes"), ("accounts", "0004_audit_locks_no_user")
+CHANGES = [  # of the table: before, after
+    ("0003_api_token_scopes", "0004_audit_locks_no_user"),
+    ("0004_audit_locks_no_user", "0005_audit_backups"),
+]
 PATIENCE = 20  # seconds; PostgreSQL looks for deadlocks after one
 
 
-def migrate(to: tuple[str, str]) -> None:
-    MigrationExecutor(connection).migrate([to])
+def migrate(to: str) -> None:
+    MigrationExecutor(connection).migrate([("accounts", to)])
 
 
-@pytest.fixture
-def schema_before(transactional_db: None) -> Iterator[None]:
-    migrate(BEFORE)
+@pytest.fixture(params=CHANGES, ids=[after for _, after in CHANGES])
+def change(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[tuple[str, str]]:
+    """The schema is as it was before that change of the table."""
+    before, after = request.param
+    migrate(before)
     audit_triggers.remove(connection)
     audit_triggers.install(connection)
-    yield
-    migrate(AFTER)
+    yield before, after
+    migrate(CHANGES[-1][1])
     audit_triggers.remove(connection)
 
 
@@ -43,10 +48,11 @@ def refuses_change() -> bool:
     return True
 
 
-def test_entries_chain_and_triggers_come_through_the_change_of_the_table(schema_before: None, doctor: User) -> None:
+def test_entries_chain_and_triggers_come_through_a_change_of_the_table(change: tuple[str, str], doctor: User) -> None:
+    before, after = change
     write(doctor, 5)
     rows = list(AuditEvent.objects.order_by("sequence").values())
-    for step in (AFTER, BEFORE, AFTER):  # there, back as after a failed upgrade, and there again
+    for step in (after, before, after):  # there, back as after a failed upgrade, and there again
         migrate(step)
         assert list(AuditEvent.objects.order_by("sequence").values()) == rows
         assert refuses_change()

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -14,11 +15,13 @@ from typing import Any
 from diagnostics.services.backup.sets import WHEN, Manifest, Vault
 from tests.portal import ROOT
 
+CASES = 4  # in the small portal
 COUNTS = """
 import json
 from accounts.models import AuditEvent, User
 from diagnostics.models import Case, Prediction, Review
-counts = {model.__name__: model.objects.count() for model in (AuditEvent, User, Case, Prediction, Review)}
+counts = {model.__name__: model.objects.count() for model in (User, Case, Prediction, Review)}
+counts["AuditEvent"] = AuditEvent.objects.exclude(action__in=["backed_up", "restored"]).count()
 print(json.dumps(counts | {"hashes": sorted(Case.objects.values_list("sha256", flat=True))}))
 """
 
@@ -59,13 +62,21 @@ class Site:
         assert (done.returncode, len(lines)) == (1, 1), done.stdout + done.stderr
         return lines[0]
 
+    def script(self, code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Code that sets Django up itself: for what must be changed before a command runs, or measured around it."""
+        return self.python("-c", code, *arguments, before=("env", "DJANGO_SETTINGS_MODULE=pneumo_site.settings"))
+
+    def shell(self, code: str) -> str:
+        """What it prints."""
+        return self.good("shell", "-v", "0", "-c", code)
+
     def fill(self, cases: int) -> None:
         self.good("prepare")
         filled = self.python("-m", "tests.backup.fill", str(cases))
         assert filled.returncode == 0, filled.stderr
 
     def counts(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.good("shell", "-v", "0", "-c", COUNTS).splitlines()[-1])
+        found: dict[str, Any] = json.loads(self.shell(COUNTS).splitlines()[-1])
         return found
 
     @property
@@ -96,3 +107,13 @@ def age(vault: Vault, backup: Manifest, days: int) -> Manifest:
     older = replace(backup, name=name, began=began.isoformat())
     vault.write_manifest(older)
     return older
+
+
+def embedded(directory: Path, name: str, target: Path) -> Site:
+    target.mkdir(exist_ok=True)
+    return build(directory / name, BACKUP_TARGET=str(target), BACKUP_KEY_FILE=str(directory / "backup.key"))
+
+
+def take_secrets(source: Site, to: Site) -> None:
+    """What an operator keeps apart from the backups."""
+    shutil.copy2(source.var / "audit_key", to.var / "audit_key")

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -25,11 +26,12 @@ from diagnostics.services.backup.making import make_backup
 from diagnostics.services.backup.restoring import check_backup, choose_backup
 from diagnostics.services.backup.retention import choose_kept
 from diagnostics.services.backup.sets import Manifest, Part, Vault, open_vault
-from diagnostics.services.purging import finish_removal, purge_expired_images
-from diagnostics.services.verification import Finding, Kind, verify_storage
+from diagnostics.services.purging import finish_removals, purge_expired_images
+from diagnostics.services.verification import Kind, verify_storage
+from diagnostics.services.versions import may_analyse_again
 from tests.backup.site import age, write_key
-from tests.diagnostics.cases import make_case
-from tests.diagnostics.test_verification import whole_case
+from tests.diagnostics.cases import make_case, make_prediction
+from tests.diagnostics.test_verification import FILM, whole_case
 from tests.servers import s3_server
 
 pytestmark = pytest.mark.django_db
@@ -150,17 +152,35 @@ def test_a_purged_film_leaves_the_older_backups_after_its_time(vault: Vault, doc
 
 
 def test_a_restored_row_whose_film_was_purged_since_says_so(doctor: User) -> None:
-    case, waiting, at = whole_case(doctor), make_case(doctor), timezone.now() - timedelta(days=40)
-    finish_removal(case.pk, at=at)
-    assert list(Case.objects.with_film()) == [waiting, case], "all came back: a wrong retention time can be taken back"
+    case, at = whole_case(doctor), timezone.now() - timedelta(days=40)
+    finish_removals([(case.pk, at)])
+    assert list(Case.objects.with_film()) == [case], "all came back: a wrong retention time can be taken back"
     storage.delete_film(storage.display_key(case.pk))
-    finish_removal(case.pk, at=at)
-    finish_removal(waiting.pk, at=at)
-    assert list(Case.objects.with_film()) == [waiting], "the worker will say that it is gone"
+    assert finish_removals([(case.pk, at)]) == []
     removed = Case.objects.get(pk=case.pk)
-    assert (removed.purged_at, removed.display, removed.original_key) == (at, "unavailable", "")
+    assert (removed.state, removed.purged_at, removed.display, removed.original_key) == ("done", at, "unavailable", "")
     assert not storage.is_stored(f"cases/{case.pk}")
-    assert list(verify_storage()) == [Finding(Kind.MISSING, waiting.original_key, waiting.pk)]
+    assert list(verify_storage()) == []
+
+
+@pytest.mark.parametrize("state", ["queued", "processing"])
+def test_a_restored_case_that_still_waits_for_a_film_that_was_purged_since_has_failed(doctor: User, state: str) -> None:
+    case, at = make_case(doctor, state=state), timezone.now() - timedelta(days=40)
+    still_there = make_case(doctor, state=state)
+    storage.save_derived(still_there.original_key, FILM)
+    make_prediction(still_there)  # its heatmap is gone, and will be made again
+    assert finish_removals([(case.pk, at), (still_there.pk, at)]) == [case.pk]
+    failed = Case.objects.get(pk=case.pk)
+    assert (failed.state, failed.failure_code, failed.purged_at, failed.original_key) == ("failed", "FILM_DAMAGED", at, "")
+    assert list(Case.objects.exclude(pk=case.pk).values_list("state", flat=True)) == [state]
+    assert not may_analyse_again(case=failed)
+    assert {finding.case_id for finding in verify_storage() if finding.kind is Kind.MISSING} <= {still_there.pk}
+
+
+def test_a_hundred_removals_are_looked_up_at_once(doctor: User, django_assert_num_queries: Any) -> None:
+    removed = [(uuid4(), timezone.now()) for _ in range(100)]
+    with django_assert_num_queries(1):
+        finish_removals(removed)
 
 
 def test_what_the_storage_lost_is_told_and_keeps_nothing_else_from_being_copied(vault: Vault, doctor: User) -> None:

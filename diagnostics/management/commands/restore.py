@@ -104,7 +104,17 @@ class Command(BaseCommand):
             said.append(f"The newest entry is of {newest:%Y-%m-%d %H:%M:%S} UTC, {lost:.0f} s ago: what came after it is lost.")
         if done.forgotten:
             said.append(f"{done.forgotten} object(s) of films that were purged since are in no backup any more.")
-        return {"newest_entry": newest and newest.isoformat(), "lost_seconds": lost, "forgotten": done.forgotten}
+        waited = [str(case) for case in done.waited]
+        said += [
+            f"Case {case} waited for an analysis, and its film was purged since: it has failed (FILM_DAMAGED)."
+            for case in waited
+        ]
+        return {
+            "newest_entry": newest and newest.isoformat(),
+            "lost_seconds": lost,
+            "forgotten": done.forgotten,
+            "waited": waited,
+        }
 
 
 def _verify(command: str, said: list[str]) -> str:

@@ -13,9 +13,15 @@ from django.conf import settings
 
 from diagnostics.exceptions import BackupError
 from diagnostics.services.backup.sealing import Readable
+from diagnostics.services.backup.sets import OBJECTS
 
-# One part in memory at a time. S3 takes 10,000 of them: a dump of 160 GB.
-PARTS = TransferConfig(use_threads=False, multipart_threshold=16 * 1024**2, multipart_chunksize=16 * 1024**2)
+
+def _in_parts(size: int) -> TransferConfig:
+    """For each upload two parts are in memory, and S3 takes 10,000 of them."""
+    return TransferConfig(use_threads=False, multipart_threshold=size, multipart_chunksize=size)
+
+
+FILM, DUMP = _in_parts(5 * 1024**2), _in_parts(16 * 1024**2)  # up to 50 GB, of which several go at once; up to 160 GB, alone
 MISSING = frozenset({"NoSuchKey", "404"})
 
 
@@ -39,7 +45,8 @@ class BucketTarget:
 
     def put(self, name: str, stream: Readable) -> None:
         with self._errors(name):
-            self._client.upload_fileobj(stream, self.bucket, self.prefix + name, Config=PARTS)
+            parts = FILM if name.startswith(OBJECTS) else DUMP
+            self._client.upload_fileobj(stream, self.bucket, self.prefix + name, Config=parts)
 
     @contextmanager
     def open(self, name: str) -> Iterator[Readable]:

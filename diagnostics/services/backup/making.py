@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.audit import chain_head
 from diagnostics.models import Case
 from diagnostics.services.backup import rows, telling
+from diagnostics.services.backup.entering import enter_backup
 from diagnostics.services.backup.objects import FOLDERS, MODELS, Copied, copy_folder
 from diagnostics.services.backup.retention import apply_retention
 from diagnostics.services.backup.sets import ENTRIES, SETS, WHEN, Entry, Found, Manifest, Part, SideBySide, Vault, write_line
@@ -45,6 +46,7 @@ def make_backup(vault: Vault, *, advance: Callable[[int], None] = lambda _: None
         began = _begin(found)
         with tempfile.TemporaryFile() as listing:
             manifest, copied = _write_set(vault, found, began, listing, advance)
+        enter_backup(manifest, objects=sum(copied.counts.values()), new=copied.new)
         after = vault.find_sets()
         ahead = next((before.name for before in found.good[:1] if before.entries > manifest.entries), "")
         outcome = Outcome(manifest, copied, 0.0, damaged=after.damaged, ahead=ahead)

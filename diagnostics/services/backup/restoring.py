@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -14,19 +14,21 @@ from uuid import UUID
 from django.conf import settings
 from django.core.files.base import File
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.models import Max
 
+from accounts.audit import Head, chain_head
 from accounts.models import AuditEvent
 from diagnostics import storage
 from diagnostics.exceptions import BackupError
 from diagnostics.models import Case
 from diagnostics.services.backup import rows
+from diagnostics.services.backup.entering import enter_restore
 from diagnostics.services.backup.making import mark_of_audit_key
 from diagnostics.services.backup.objects import FOLDERS, MODELS, in_parallel
 from diagnostics.services.backup.sets import OBJECTS, SETS, Entry, Found, Manifest, SideBySide, Vault, key_of
-from diagnostics.services.purging import finish_removal
+from diagnostics.services.purging import finish_removals
 from diagnostics.storage import AUDIT_HEADS, ORIGINALS, DurableFileStorage
 
 IN_MEMORY = 1024 * 1024  # bytes of one object; the rest waits in a file until its hash is known
@@ -36,11 +38,12 @@ NOWHERE: Callable[[Entry, IO[bytes]], None] = lambda _entry, _content: None  # n
 @dataclass(slots=True)
 class Restored:
     """`newest_entry`: the last that the restored database knows; what came after it is lost. `forgotten` objects are of films
-    that were purged since that backup, and in no backup any more."""
+    that were purged since that backup, and in no backup any more; `waited` are those of them that had no result yet."""
 
     objects: int = 0
     size_bytes: int = 0
     forgotten: int = 0
+    waited: list[UUID] = field(default_factory=list)
     newest_entry: datetime | None = None
     seconds: float = 0.0
 
@@ -54,7 +57,8 @@ def choose_backup(vault: Vault, name: str | None) -> Manifest:
         raise BackupError(f"Backup {name} was never finished. Choose another: restore --list")
     chosen = next((backup for backup in found.good if name in {None, backup.name}), None)
     if chosen is None:
-        raise BackupError(f"There is no backup {name}: restore --list" if name else "The target holds no backup.")
+        kinds = "none that opens: restore --list" if found.damaged else "no backup"
+        raise BackupError(f"There is no backup {name}: restore --list" if name else f"The target holds {kinds}.")
     if not name:
         _refuse_to_guess(found)
     return chosen
@@ -92,18 +96,21 @@ def restore_backup(
 def _restore(vault: Vault, backup: Manifest, replace: bool, advance: Callable[[int], None]) -> Restored:
     clock, done = time.monotonic(), Restored()
     _refuse_what_does_not_fit(vault, backup)
+    rows.refuse_without_rights()
     if not replace:
         _refuse_what_is_not_empty()
     rows.try_to_read(_read_rows(vault, backup))
     if replace:
         _carry_objects(vault, backup, NOWHERE, Restored(), lambda _: None)
     _carry_objects(vault, backup, _store, done, advance)
+    replaced = _end_of_log() if replace else None
     rows.drop_everything()
     rows.load_rows(_read_rows(vault, backup))
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
-    _finish_removals(vault)
     done.newest_entry = _newest_entry()
+    enter_restore(backup, objects=done.objects, forgotten=done.forgotten, replaced=replaced)
+    done.waited = finish_removals(_purged_films(vault))
     done.seconds = round(time.monotonic() - clock, 1)
     return done
 
@@ -131,7 +138,8 @@ def _refuse_what_is_not_empty() -> None:
         what = "The storage of films holds objects"
     if what:
         raise BackupError(
-            f"{what}: only an empty installation is filled. Nothing was changed. With --replace it is overwritten."
+            f"{what}: only an empty installation is filled. Nothing was changed. With --replace it is overwritten, "
+            "what a restore that was cut off has left too."
         )
 
 
@@ -193,12 +201,21 @@ def _newest(vault: Vault) -> str:
     return vault.find_sets().good[0].name
 
 
-def _finish_removals(vault: Vault) -> None:
-    """Of films that were purged since these rows, or while their objects were copied, and are not whole any more."""
+def _purged_films(vault: Vault) -> Iterator[tuple[UUID, datetime]]:
+    """By the newest backup: since these rows, or while their objects were copied, so that they may not be whole any more."""
     for key, at in vault.purged(_newest(vault)):
         folder, _, name = key.partition("/")
         if folder == ORIGINALS:
-            finish_removal(UUID(name), at=at)
+            yield UUID(name), at
+
+
+def _end_of_log() -> Head | None:
+    """None where there is no log that answers, or an empty one."""
+    try:
+        head = chain_head()
+    except DatabaseError:
+        return None
+    return head if head.sequence else None
 
 
 def _store(entry: Entry, content: IO[bytes]) -> None:

@@ -1,9 +1,11 @@
 """Which backups are kept, and what of the objects goes with the others."""
 
-import heapq
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
+from typing import IO
 
 from django.utils import timezone
 
@@ -63,14 +65,40 @@ def _remove_set(vault: Vault, name: str) -> None:
 
 
 def _sweep(vault: Vault, kept: list[Manifest], forget_days: int) -> int:
-    """All lists have one order, so that none of them is ever in memory as a whole."""
-    named = SideBySide(heapq.merge(*(vault.object_names(backup.name) for backup in kept)), lambda name: name)
+    """All lists have one order, so that none of them is ever in memory as a whole. Each is read after the one before it is done
+    with, and only while there is something left that it could name: most nights the newest backup names nearly everything."""
     until = timezone.now() - timedelta(days=forget_days)
     forgotten = SideBySide((key for key, at in vault.purged(kept[0].name) if at < until), lambda key: key)
-    removed = 0
-    for folder in (AUDIT_HEADS, *FOLDERS, MODELS):
-        names = [
-            name for name, _ in vault.target.list(f"{OBJECTS}{folder}/") if not named.take(name) or forgotten.take(key_of(name))
-        ]
-        removed += sum(1 for _ in in_parallel(vault.target.delete, names))
-    return removed
+    newest, *older = kept
+    named = SideBySide(vault.object_names(newest.name), str)
+    with ExitStack() as files:
+        doomed, unnamed = (files.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+        for folder in (AUDIT_HEADS, *FOLDERS, MODELS):
+            for name, _ in vault.target.list(f"{OBJECTS}{folder}/"):
+                if forgotten.take(key_of(name)):
+                    _write(doomed, name)
+                elif not named.take(name):
+                    _write(unnamed, name)
+        for backup in older:
+            if unnamed.tell():
+                rest = files.enter_context(tempfile.TemporaryFile())
+                _write_unnamed(vault, backup, unnamed, rest)
+                unnamed = rest
+        return sum(1 for names in (doomed, unnamed) for _ in in_parallel(vault.target.delete, _read(names)))
+
+
+def _write_unnamed(vault: Vault, backup: Manifest, names: IO[bytes], rest: IO[bytes]) -> None:
+    """Those that this backup does not name either."""
+    named = SideBySide(vault.object_names(backup.name), str)
+    for name in _read(names):
+        if not named.take(name):
+            _write(rest, name)
+
+
+def _write(file: IO[bytes], name: str) -> None:
+    file.write(f"{name}\n".encode())
+
+
+def _read(file: IO[bytes]) -> Iterator[str]:
+    file.seek(0)
+    return (line.decode().rstrip("\n") for line in file)

@@ -105,6 +105,25 @@ def try_to_read(blocks: Iterable[bytes]) -> None:
         pass
 
 
+def refuse_without_rights() -> None:
+    """Who restores makes the tables anew: PostgreSQL lets the owner of those that are there, who may make others.
+
+    Raises `BackupError`.
+    """
+    if connection.vendor != "postgresql":
+        return
+    not_ours = (
+        "SELECT count(*) FROM pg_class JOIN pg_namespace space ON space.oid = relnamespace "
+        "WHERE nspname = current_schema() AND relkind IN ('r', 'S') AND NOT pg_has_role(relowner, 'USAGE')"
+    )
+    if _ask(connection, not_ours) or not _ask(connection, "SELECT has_schema_privilege(current_schema(), 'CREATE')"):
+        user = connection.settings_dict["USER"]
+        raise BackupError(
+            f"PostgreSQL's user {user} does not own the tables, or may make none. Nothing was changed. Restore with the "
+            "owner's name in DATABASE_URL, as for migrations."
+        )
+
+
 def drop_everything() -> None:
     """What is in the database now, before another takes its place. SQLite's file is replaced as a whole."""
     if connection.vendor != "postgresql":

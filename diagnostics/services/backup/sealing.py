@@ -44,6 +44,7 @@ class BackupKey:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self._marking = HKDF(SHA256(), KEY_BYTES, None, b"portal backup: marks").derive(secret)
         self.name = self.mark("key")[:KEY_NAME_BYTES]
 
     def for_file(self, salt: bytes) -> AESGCM:
@@ -51,8 +52,7 @@ class BackupKey:
 
     def mark(self, text: str) -> bytes:
         """A keyed hash: says nothing to whom the key does not belong, not even whether a known film is among the files."""
-        marking = HKDF(SHA256(), KEY_BYTES, None, b"portal backup: marks").derive(self._secret)
-        return hmac.digest(marking, text.encode(), "sha256")
+        return hmac.digest(self._marking, text.encode(), "sha256")
 
 
 def read_key(path: Path | None) -> BackupKey:

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from diagnostics.exceptions import BackupError
 from diagnostics.services.backup.sealing import Readable
-from diagnostics.storage import PART, make_directories, sync_to_disk
+from diagnostics.storage import PART, make_directories, names_in_order, sync_to_disk
 
 COPY_CHUNK = 1024 * 1024  # bytes
 
@@ -84,10 +84,7 @@ class DirectoryTarget:
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         with self._errors():
-            found = sorted(str(path.relative_to(self.root)) for path in (self.root / prefix).rglob("*") if path.is_file())
-            for name in found:
-                if not name.endswith(PART):
-                    yield name, (self.root / name).stat().st_size
+            yield from self._walk(prefix)
 
     def delete(self, name: str) -> None:
         with self._errors():
@@ -100,6 +97,15 @@ class DirectoryTarget:
             for directory in (self.root / "sets").glob("*"):
                 if not any(directory.iterdir()):
                     directory.rmdir()
+
+    def _walk(self, folder: str) -> Iterator[tuple[str, int]]:
+        if not (self.root / folder).is_dir():
+            return
+        for name in names_in_order(self.root / folder):
+            if name.endswith("/"):
+                yield from self._walk(folder + name)
+            elif not name.endswith(PART):
+                yield folder + name, (self.root / folder / name).stat().st_size
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
