@@ -37,6 +37,7 @@ class Fault:
     may_fail: bool = False  # whether a case may end as failed with its code
     needs_stub: bool = False  # the network itself cannot be made to do this
     soaks: bool = False  # goes on for the pace's soak
+    film_seconds: float = 0.0  # what the mix of films costs for each upload, on top of the bound
     reads_pages: bool = True
 
 
@@ -175,7 +176,7 @@ def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, A
         client.release()
     finally:
         site.heal()
-        bound = fault.bound(site.pace)
+        bound = fault.bound(site.pace) + fault.film_seconds * count
         _drain(client, watcher, until=time.monotonic() + bound)
         watcher.stop()
         if fault.reads_pages:

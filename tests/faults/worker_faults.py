@@ -17,6 +17,7 @@ from tests.faults.site import Pace
 STALL_SECONDS, HANG_ATTEMPTS = 4, 2
 DECODE_SECONDS = 2
 POISON_EVERY = 20  # films: 5 %
+POISON_SECONDS = DECODE_SECONDS + 3  # of one of two decoding children, which is then started again
 
 
 def nothing(scene: Scene) -> None:
@@ -229,6 +230,7 @@ WORKER_FAULTS = (
         lambda pace: pace.recovery,
         make=poisoned,
         needs_stub=True,
+        film_seconds=POISON_SECONDS / POISON_EVERY / 2,
     ),
     Fault(
         "F17",
