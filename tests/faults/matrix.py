@@ -80,7 +80,7 @@ def run_all(
             "commit": commit(),
             "seed": seed,
             "count": count,
-            "pace": pace.name,
+            "pace": pace.name + (f" (soak of {pace.soak / 60:g} minutes)" if pace.soak else ""),
             "model": "the shipped network" if network_runs() else "a stub",
             "cores": os.cpu_count(),
             "minutes": round((time.monotonic() - begun) / 60, 1),
