@@ -18,7 +18,7 @@ from diagnostics import storage
 from diagnostics.models import Case, GateOverride, Prediction
 from diagnostics.monitoring import instruments
 from diagnostics.querysets import unless_drawn
-from diagnostics.services.versions import waits_since
+from diagnostics.services.versions import last_resumed
 from mlmodel import api
 
 logger = logging.getLogger(__name__)
@@ -112,9 +112,9 @@ def _store_together(results: Sequence[Result]) -> int:
 
 def _count_results(written: Sequence[Result], new: Sequence[Result]) -> None:
     """For the metrics, once they are committed: how long each took, and what the new ones say."""
-    now = timezone.now()
+    now, resumed = timezone.now(), last_resumed()
     for result in written:
-        instruments.RESULT_SECONDS.observe(max(0.0, (now - waits_since(result.case.queued_at)).total_seconds()))
+        instruments.RESULT_SECONDS.observe(max(0.0, (now - max(result.case.queued_at, resumed)).total_seconds()))
         if isinstance(result.outcome, api.Refusal):
             instruments.REFUSALS.labels("reading", result.outcome.code).inc()
     for outcome in (result.outcome for result in new):

@@ -2,7 +2,7 @@
 does."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.utils import timezone
 
@@ -46,10 +46,16 @@ def suspended_since() -> datetime | None:
         return None
 
 
+def last_resumed() -> datetime:
+    """When a version was last put back after a suspension: no film waits for a worker from before that. The beginning of time
+    where there was none."""
+    resumed = [one.until for one in api.suspensions()[:1] if one.until]
+    return max(resumed, default=datetime.min.replace(tzinfo=UTC))
+
+
 def waits_since(queued_at: datetime) -> datetime:
     """From when a film waits for a worker: while service was suspended it waited for a version."""
-    resumed = [one.until for one in api.suspensions()[:1] if one.until]
-    return max([queued_at, *resumed])
+    return max(queued_at, last_resumed())
 
 
 def withdrawal_of(prediction: Prediction) -> datetime | None:

@@ -1,6 +1,8 @@
 """The row is the queue: claims, fences, leases, attempts. These run on SQLite and, in the integration tests, on PostgreSQL."""
 
 from datetime import timedelta
+from typing import Any
+from unittest import mock
 
 import pytest
 from django.utils import timezone
@@ -90,6 +92,19 @@ def test_a_refusal_is_stored_with_its_code(doctor: User) -> None:
     analysis.store_results(results=[Result(case, api.refusal("LATERAL_VIEW"), "openvino")])
     case.refresh_from_db()
     assert (case.state, case.refusal_code, case.display) == ("refused", "LATERAL_VIEW", "pending")
+
+
+def test_the_registry_is_asked_once_for_a_batch(
+    doctor: User, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    for _ in range(3):
+        make_case(doctor)
+    suspensions = mock.Mock(return_value=[])
+    monkeypatch.setattr(api, "suspensions", suspensions)
+    with django_capture_on_commit_callbacks(execute=True):
+        refused = [Result(case, api.refusal("LATERAL_VIEW"), "openvino") for case in claim()]
+        assert analysis.store_results(results=refused) == 3
+    suspensions.assert_called_once()
 
 
 def test_an_unreadable_film_is_not_waited_for_on_the_screen(doctor: User) -> None:
