@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 
-from tests.servers import free_port, process, wait_until
+from tests.servers import free_port, process, url_answers, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 FINAL_STATES = {"done", "refused", "failed"}
@@ -62,9 +62,7 @@ class Portal:
         return self.answers("/readyz")
 
     def answers(self, path: str = "/healthz") -> bool:
-        with contextlib.suppress(requests.RequestException):
-            return requests.get(f"{self.url}{path}", timeout=5).status_code == 200
-        return False
+        return url_answers(f"{self.url}{path}")
 
     @contextlib.contextmanager
     def worker(self) -> Iterator[None]:

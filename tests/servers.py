@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
+import requests
 
 from pneumo_site.embedded_redis import find_server
 
@@ -38,6 +39,13 @@ def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = DEA
 def port_answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
+    return False
+
+
+def url_answers(url: str) -> bool:
+    """Whether a GET of it is answered with 200."""
+    with contextlib.suppress(requests.RequestException):
+        return requests.get(url, timeout=5).status_code == 200
     return False
 
 

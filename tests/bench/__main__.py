@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.films import load_films
+from tests.bench.report import write_report
 from tests.portal import ROOT, Portal, running_portal
 
 CLIENTS = 8
@@ -119,9 +120,7 @@ def main() -> None:
         "ratio_backlog_to_engine": statistics.median(each["backlog"] / each["engine"] for each in rounds),
     }
     show(report)
-    target = ROOT / "build" / "bench.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report("bench.json", report)
 
 
 def show(report: dict[str, Any]) -> None:

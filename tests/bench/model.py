@@ -4,7 +4,6 @@ What is compared takes turns, round after round, so that whatever else the machi
 over the rounds.
 """
 
-import json
 import os
 import statistics
 import subprocess
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.films import load_small_films
+from tests.bench.report import write_report
 from tests.portal import ROOT
 
 ROUNDS = 5
@@ -44,9 +44,7 @@ def main() -> None:
     report |= engine_against_onnx_runtime(predictor, stack)
     predictor.close()
     show(report)
-    target = ROOT / "build" / "bench-model.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report("bench-model.json", report)
 
 
 def show(report: dict[str, Any]) -> None:

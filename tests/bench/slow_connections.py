@@ -4,7 +4,6 @@
 ratio of the 95th percentiles.
 """
 
-import json
 import os
 import resource
 import socket
@@ -22,9 +21,11 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.report import write_report
 from tests.deploy.edge import Edge, log_in, nginx, production_portal
 from tests.faults.films import make_film
-from tests.portal import ROOT, Portal
+from tests.portal import Portal
+from tests.servers import wait_until
 
 HEADS, BODIES, SOURCES = 500, 200, 50
 ROUNDS, PAGES, UPLOADS = 3, 60, 15
@@ -46,9 +47,7 @@ class SlowClients:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
-        end = time.monotonic() + 60
-        while self.opened < len(self._threads) and time.monotonic() < end:
-            time.sleep(0.1)
+        wait_until(lambda: self.opened >= len(self._threads), "the opening of every slow connection")
 
     def stop(self) -> None:
         self._stopping.set()
@@ -145,9 +144,7 @@ def main() -> None:
         edge = stack.enter_context(nginx(portal, directory / "edge"))
         report = measure(edge, portal)
     show(report)
-    target = ROOT / "build" / "bench-slow-connections.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report("bench-slow-connections.json", report)
 
 
 if __name__ == "__main__":

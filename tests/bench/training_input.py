@@ -5,7 +5,6 @@ small one, so that the input is the limit. Ours decodes once: an epoch is what c
 A table, and JSON in build/bench-training.json.
 """
 
-import json
 import os
 import statistics
 import tempfile
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.films import SHARED
-from tests.portal import ROOT
+from tests.bench.report import write_report
 
 SIZE, BATCH, FILMS, ROUNDS, EPOCHS = 224, 32, 256, 3, 9
 
@@ -179,9 +178,7 @@ def main() -> None:
         source = link_films(folder)
         report = {"films": source, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **measure(folder)}
     show(report)
-    target = ROOT / "build" / "bench-training.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report("bench-training.json", report)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,10 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import requests
 from aiosmtpd.controller import Controller
 
 from tests.portal import ROOT
-from tests.servers import free_port, process, wait_until
+from tests.servers import free_port, process, url_answers, wait_until
 
 SHIPPED = ROOT / "deploy" / "alertmanager"
 # The mail server of a test is on loopback and knows neither TLS nor passwords
@@ -94,12 +93,8 @@ def alertmanager(directory: Path, *, hook_port: int, mail_port: int) -> Iterator
     options = [f"--config.file={home / 'alertmanager.yml'}", f"--storage.path={directory / 'alerts'}"]
     listen = [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
     with process(["prometheus-alertmanager", *options, *listen], directory / "alertmanager.log"):
-        wait_until(lambda: _answers(port), f"Alertmanager's start (see {directory / 'alertmanager.log'})")
+        wait_until(
+            lambda: url_answers(f"http://127.0.0.1:{port}/-/ready"),
+            f"Alertmanager's start (see {directory / 'alertmanager.log'})",
+        )
         yield port
-
-
-def _answers(port: int) -> bool:
-    try:
-        return requests.get(f"http://127.0.0.1:{port}/-/ready", timeout=2).ok
-    except requests.RequestException:
-        return False

@@ -17,7 +17,7 @@ from diagnostics import storage
 from diagnostics import worker as worker_module
 from diagnostics.models import Case, Prediction, Worker
 from diagnostics.pipeline import Pipeline
-from diagnostics.services import analysis, heartbeat, serving
+from diagnostics.services import analysis, serving
 from diagnostics.services.serving import Serving
 from diagnostics.services.shadowing import read_next_waiting
 from diagnostics.services.versions import waits_since, withdrawal_of
@@ -35,26 +35,6 @@ from tests.monitoring.samples import fresh_figures
 from tests.servers import wait_until
 
 NONE = InService(None, "1.0.0", "1.0.0", timezone.now())
-
-
-@pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    made = Registry("1.0.0")
-    made.versions = {"1.0.0": VersionStub("1.0.0"), "2.0.0": VersionStub("2.0.0")}
-    monkeypatch.setattr(api, "versions_in_service", made.versions_in_service)
-    monkeypatch.setattr(api, "load", made.load)
-    return made
-
-
-@pytest.fixture
-def first() -> VersionStub:
-    return VersionStub("1.0.0")
-
-
-@pytest.fixture
-def held(first: VersionStub, registry: Registry, db: None) -> Serving:
-    heartbeat.start_worker(name="w:1", model_version="1.0.0", engine="stub")
-    return Serving(cast("Any", first), worker="w:1")
 
 
 def test_the_suspended_version_stays_in_hand_as_the_one_in_shadow(held: Serving, registry: Registry) -> None:

@@ -11,7 +11,7 @@ import requests
 import yaml
 
 from tests.portal import ROOT
-from tests.servers import free_port, process, wait_until
+from tests.servers import free_port, process, url_answers, wait_until
 
 SHIPPED = ROOT / "deploy" / "prometheus"
 PULSE = {"scrape_interval: 15s": "scrape_interval: 2s", "scrape_timeout: 10s": "scrape_timeout: 2s"}
@@ -68,7 +68,7 @@ def prometheus_server(
     command = ["prometheus", *options, f"--web.listen-address=127.0.0.1:{port}"]
     with process(command, directory / "prometheus.log"):
         server = Prometheus(f"http://127.0.0.1:{port}")
-        wait_until(lambda: _answers(server), "Prometheus' start")
+        wait_until(lambda: url_answers(f"{server.url}/-/ready"), "Prometheus' start")
         yield server
 
 
@@ -85,10 +85,3 @@ def _rewrite(path: Path, replacements: Mapping[str, str]) -> None:
         assert written in text
         text = text.replace(written, instead)
     path.write_text(text, encoding="utf-8")
-
-
-def _answers(server: Prometheus) -> bool:
-    try:
-        return requests.get(f"{server.url}/-/ready", timeout=2).ok
-    except requests.RequestException:
-        return False
