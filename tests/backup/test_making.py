@@ -1,7 +1,9 @@
 """What is copied, what is kept, what goes: in this process, to a directory and to a bucket."""
 
+import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -190,6 +192,21 @@ def test_what_the_storage_lost_is_told_and_keeps_nothing_else_from_being_copied(
     outcome = make_backup(vault)
     assert (outcome.manifest.missing, outcome.copied.new) == (1, 5)
     assert "portal_backup_missing_objects 1" in (telling._file()).read_text(encoding="ascii")
+
+
+def test_a_storage_without_a_single_film_is_no_backup(vault: Vault, doctor: User) -> None:
+    storage.delete_film(whole_case(doctor).original_key)
+    with pytest.raises(BackupError, match="Is its disk mounted"):
+        make_backup(vault)
+    assert vault.find_sets().good == []
+
+
+def test_a_backup_of_a_later_format_is_named_and_not_read(vault: Vault) -> None:
+    manifest = make_backup(vault).manifest
+    later = asdict(manifest) | {"format": manifest.format + 1, "release": "9.0.0", "added_since": "something"}
+    vault.put(f"sets/{manifest.name}/manifest", BytesIO(json.dumps(later).encode()))
+    with pytest.raises(BackupError, match=r"made by release 9\.0\.0 in a later format"):
+        vault.find_sets()
 
 
 def test_a_case_that_comes_just_before_the_rows_are_copied_has_its_objects(vault: Vault, doctor: User) -> None:

@@ -14,6 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.audit import chain_head
+from diagnostics.exceptions import BackupError
 from diagnostics.models import Case
 from diagnostics.services.backup import rows, telling
 from diagnostics.services.backup.entering import enter_backup
@@ -22,7 +23,7 @@ from diagnostics.services.backup.retention import apply_retention
 from diagnostics.services.backup.sets import ENTRIES, SETS, WHEN, Entry, Found, Manifest, Part, SideBySide, Vault, write_line
 from diagnostics.services.purging import removed_objects
 from diagnostics.services.verification import Kind, verify_storage
-from diagnostics.storage import AUDIT_HEADS
+from diagnostics.storage import AUDIT_HEADS, ORIGINALS
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ def _write_set(
         objects=_put_listing(vault, f"{SETS}{name}/objects", listing),
         purged=_put_purged(vault, f"{SETS}{name}/purged"),
         object_bytes=copied.size_bytes,
-        missing=_count_missing(),
+        missing=_count_missing(copied),
         ended=timezone.now().isoformat(),
     )
     vault.write_manifest(manifest)
@@ -129,10 +130,16 @@ def _put_purged(vault: Vault, name: str) -> Part:
         return _put_listing(vault, name, listing)
 
 
-def _count_missing() -> int:
-    """A film that is lost cannot keep all others from being backed up; it is told instead."""
+def _count_missing(copied: Copied) -> int:
+    """A film that is lost cannot keep all others from being backed up; it is told instead.
+
+    Raises `BackupError` where none was found of those that rows name: a disk that is not mounted, or another's bucket.
+    """
     wrong = {Kind.MISSING, Kind.DAMAGED, Kind.UNREADABLE}
-    return sum(finding.kind in wrong for finding in verify_storage(quick=True))
+    missing = sum(finding.kind in wrong for finding in verify_storage(quick=True))
+    if missing and not copied.counts.get(ORIGINALS) and Case.objects.with_film().exists():
+        raise BackupError("The storage holds not one of the films that the database names. Is its disk mounted? See: doctor")
+    return missing
 
 
 def _tell(outcome: Outcome) -> None:

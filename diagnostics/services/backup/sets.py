@@ -124,7 +124,7 @@ class Vault:
         return ((facts["key"], datetime.fromisoformat(facts["at"])) for facts in self._lines(f"{SETS}{name}/purged"))
 
     def find_sets(self) -> Found:
-        """Raises `BackupError` where the target does not answer, or its backups were sealed with another key."""
+        """Raises `BackupError` where the target does not answer, or its backups have another key or a later format."""
         held: dict[str, set[str]] = {}
         for path, _ in self.target.list(SETS):
             name, _, part = path.removeprefix(SETS).partition("/")
@@ -144,13 +144,15 @@ class Vault:
         self.put(f"{SETS}{manifest.name}/manifest", BytesIO(json.dumps(asdict(manifest)).encode()))
 
     def _read_manifest(self, name: str) -> Manifest | None:
-        """None for one that is damaged."""
+        """None for one that is damaged. Raises `BackupError` for the key or the format of another."""
         try:
             facts: dict[str, Any] = json.loads(b"".join(self.read(f"{SETS}{name}/manifest")))
         except OtherKeyError:
             raise
         except BackupError:
             return None
+        if facts["format"] > FORMAT:
+            raise BackupError(f"Backup {name} was made by release {facts['release']} in a later format: use that release.")
         parts = {part: Part(**facts[part]) for part in ("rows", "objects", "purged")}
         return Manifest(**{**facts, **parts})
 
