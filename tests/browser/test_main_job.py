@@ -31,6 +31,7 @@ def test_a_doctor_uploads_reads_looks_and_signs(open_browser: Callable[..., Read
 
     for name in ("one.jpg", "two 😀.png", "three.dcm"):
         expect(row_of(page, name).locator(".tag")).to_have_text(RESULT, timeout=PATIENCE)
+    expect(page.locator("#live-poll")).to_have_count(0)
     refused = row_of(page, "notes.jpg")
     expect(refused).to_contain_text("Not accepted")
     expect(refused).to_contain_text("UNSUPPORTED_FORMAT")
