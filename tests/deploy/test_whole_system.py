@@ -83,12 +83,14 @@ def test_the_panels_that_no_small_portal_fills_show_something_here(system: Syste
 
 def test_a_killed_worker_is_told_and_so_is_its_return(system: System) -> None:
     system.worker.stop(number=9)
-    waiting = upload(system, FILMS)
-    wait_until(lambda: system.alarms.called("NoWorker"), "the call about the worker", seconds=90)
-    assert system.alarms.mailed("NoWorker")
-    assert state_of(system, waiting) == "queued"
-    system.worker.start()
-    wait_until(lambda: system.alarms.called("NoWorker", "resolved"), "the all-clear", seconds=90)
+    try:
+        waiting = upload(system, FILMS)
+        wait_until(lambda: system.alarms.called("NoWorker"), "the call about the worker", seconds=120)
+        wait_until(lambda: system.alarms.mailed("NoWorker"), "the mail about the worker")
+        assert state_of(system, waiting) == "queued"
+    finally:
+        system.worker.start()
+    wait_until(lambda: system.alarms.called("NoWorker", "resolved"), "the all-clear", seconds=120)
     wait_until(lambda: state_of(system, waiting) == "done", "the result of what waited")
 
 
