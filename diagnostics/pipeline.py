@@ -26,7 +26,7 @@ from diagnostics.models import Case
 from diagnostics.querysets import CaseQuerySet
 from diagnostics.services import analysis, drawing, heartbeat, inference, serving, shadowing
 from diagnostics.services.inference import Batch
-from diagnostics.services.reconciliation import reconcile, seconds_to_next_pass
+from diagnostics.services.reconciliation import MOST_PAUSE, reconcile, seconds_to_next_pass
 from diagnostics.services.serving import Held, Serving
 from mlmodel.api import DecoderUnavailableError
 
@@ -37,7 +37,6 @@ DATABASE_DOWN = (OperationalError, InterfaceError)
 RETRY_SECONDS = 1.0
 DECODERS_RETRY_SECONDS = 5.0
 STORE_TRIES = 20
-RECONCILE_SECONDS = 10
 IO_THREADS = 4
 LOOK_SECONDS = 0.05
 
@@ -306,9 +305,9 @@ class Pipeline:
         connection.close()
 
     def _reconcile(self) -> bool:
-        self._reconciles_at = time.monotonic() + RECONCILE_SECONDS
+        self._reconciles_at = time.monotonic() + MOST_PAUSE
         reconcile()
-        self._reconciles_at = time.monotonic() + seconds_to_next_pass(interval=RECONCILE_SECONDS)
+        self._reconciles_at = time.monotonic() + seconds_to_next_pass()
         return True
 
     def _beat(self) -> bool:

@@ -20,7 +20,8 @@ from diagnostics.services.versions import suspended_since
 
 RING_LIMIT = 100  # cases rung for in one pass
 HEAD_EVERY = timedelta(minutes=10)
-LEAST_PAUSE = 0.5  # seconds between two passes
+MOST_PAUSE = 10.0  # seconds between two passes
+LEAST_PAUSE = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def _ring_for_overdue() -> int:
     return sum(queue.ring(pk) for pk in overdue.values_list("pk", flat=True)[:RING_LIMIT])
 
 
-def seconds_to_next_pass(*, interval: float) -> float:
+def seconds_to_next_pass(*, interval: float = MOST_PAUSE) -> float:
     """At most `interval`, and sooner where a lease ends sooner: what a lost worker held waits for its lease alone."""
     left = seconds_until_lease_over()
     return interval if left is None else min(interval, max(left, LEAST_PAUSE))

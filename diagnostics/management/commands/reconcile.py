@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError, connection
 
 from diagnostics.monitoring.instruments import start_exporter
-from diagnostics.services.reconciliation import reconcile, seconds_to_next_pass
+from diagnostics.services.reconciliation import MOST_PAUSE, reconcile, seconds_to_next_pass
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="one pass, then exit")
-        parser.add_argument("--interval", type=float, default=10.0, help="most seconds between passes (default: 10)")
+        most = f"most seconds between passes (default: {MOST_PAUSE:g})"
+        parser.add_argument("--interval", type=float, default=MOST_PAUSE, help=most)
         parser.add_argument("--json", action="store_true", help="print each pass as one JSON line")
 
     def handle(self, *_args: Any, **options: Any) -> None:
