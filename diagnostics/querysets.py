@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from diagnostics.models import Case, EmergencyAccess, Patient, Review, Worker  # noqa: F401 - named in quotes
 
 
-DISPLAY_LEASE_SECONDS = 60  # a decoding child may take 20 for a film, and longer to start on a busy machine
+DISPLAY_LEASES = 2  # times a worker's lease: nobody renews it, and a busy machine's decoding children take their time to start
 
 
 def unless_drawn(display: str) -> models.Case:
     """For an UPDATE of cases: that display, unless the picture is there, which is no version's and stays."""
     drawn = When(display="ready", then=Value("ready"))
     return models.Case(drawn, default=Value(str(display)))
+
+
+def display_lease() -> timedelta:
+    """For how long a film is one worker's to draw."""
+    return timedelta(seconds=DISPLAY_LEASES * settings.WORKER_LEASE_SECONDS)
 
 
 class PatientQuerySet(models.QuerySet["Patient"]):
@@ -99,7 +104,7 @@ class CaseQuerySet(models.QuerySet["Case"]):
 
     def _to_draw(self) -> "CaseQuerySet":
         """Without a picture, and drawn by no worker now; as in `lease_over`, no clock that is set back holds one up."""
-        longest = timedelta(seconds=2 * DISPLAY_LEASE_SECONDS)
+        longest = 2 * display_lease()
         free = Q(display_lease_until=None) | Q(display_lease_until__lt=Now()) | Q(display_lease_until__gt=Now() + longest)
         return self.filter(free, display="pending")
 

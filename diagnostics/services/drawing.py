@@ -17,14 +17,15 @@ from django.db.models.functions import Now
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 from diagnostics.models import Case
-from diagnostics.querysets import DISPLAY_LEASE_SECONDS, CaseQuerySet
+from diagnostics.querysets import CaseQuerySet, display_lease
 from diagnostics.services.analysis import alone_if_interrupted
 from mlmodel import api
 
 if TYPE_CHECKING:
     from mlmodel.api import Predictor
 
-RETRY_SECONDS = 5  # before a film whose storage or decoder did not answer has its next turn; the others have theirs meanwhile
+# Before a film whose storage or decoder did not answer has its next turn; the others have theirs meanwhile
+RETRY_AFTER = timedelta(seconds=5)
 
 logger = logging.getLogger(__name__)
 
@@ -63,18 +64,18 @@ def claim_displays(*, cases: CaseQuerySet, limit: int, hands_free: bool) -> list
 def _claim(case: Case) -> bool:
     """False where another worker was first."""
     seen = Case.objects.filter(pk=case.pk, display=Case.Display.PENDING, display_attempt=case.display_attempt)
-    return bool(seen.update(display_attempt=F("display_attempt") + 1, display_lease_until=_from_now(DISPLAY_LEASE_SECONDS)))
+    return bool(seen.update(display_attempt=F("display_attempt") + 1, display_lease_until=_from_now(display_lease())))
 
 
 def _put_back(case: Case) -> None:
     """What could not even be begun is tried again after a while, and does not count: the film is not to blame."""
     claimed = Case.objects.filter(pk=case.pk, display=Case.Display.PENDING, display_attempt=case.display_attempt + 1)
-    claimed.update(display_attempt=F("display_attempt") - 1, display_lease_until=_from_now(RETRY_SECONDS))
+    claimed.update(display_attempt=F("display_attempt") - 1, display_lease_until=_from_now(RETRY_AFTER))
 
 
-def _from_now(seconds: float) -> CombinedExpression:
+def _from_now(time: timedelta) -> CombinedExpression:
     """By the database's clock, as a lease on the analysis."""
-    return Now() + timedelta(seconds=seconds)
+    return Now() + time
 
 
 def _draw_display(case: Case, predictor: "Predictor") -> tuple[str, str] | None:
