@@ -22,6 +22,7 @@ REQUEST_SECONDS = 60.0
 PAUSE_SECONDS = (0.1, 0.5)  # before a request is tried again
 BODIES_KEPT = 400
 TRICKLE = 4.0  # films a second
+RESERVE = 6  # films that come one by one, when a script waits for a process to come by
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Accepted:
 class Client:
     """Uploads `count` films, at most `rate` a second; `done` is set when each is accepted or given up.
 
-    The last third comes in a trickle until `release` is called: faults go on for longer than a small number of films. With
-    `spread_over` so many seconds all of them do.
+    The last third comes in a trickle until `release` is called, and the last few only when they are asked for: faults go on for
+    longer than a small number of films. With `spread_over` so many seconds all of them trickle.
     """
 
     url: str
@@ -61,6 +62,8 @@ class Client:
     def __post_init__(self) -> None:
         self.done, self._released = threading.Event(), threading.Event()
         self.first = 0 if self.spread_over else self.count * 2 // 3
+        self._last = self.count if self.spread_over else max(self.first, self.count - RESERVE)
+        self._wanted = threading.Semaphore(0)
         self._trickle = self.count / self.spread_over if self.spread_over else TRICKLE
         self._lock = threading.Lock()
         self._numbers: Iterator[int] = iter(range(self.count))
@@ -79,6 +82,10 @@ class Client:
 
     def release(self) -> None:
         self._released.set()
+
+    def send_one(self) -> None:
+        """One film of the reserve, if there is any left."""
+        self._wanted.release()
 
     def key(self, film: Film) -> str:
         return f"{self.run}/{film.number}"
@@ -110,6 +117,8 @@ class Client:
         turn = self._begun + min(number, self.first) / self.rate + max(0, number - self.first) / self._trickle
         while (left := turn - time.monotonic()) > 0 and not (number >= self.first and self._released.is_set()):
             time.sleep(min(left, 0.05))
+        while number >= self._last and not (self._released.is_set() or self._wanted.acquire(timeout=0.05)):
+            pass
 
     def _deliver(self, session: requests.Session, film: Film) -> None:
         end = time.monotonic() + self.patience

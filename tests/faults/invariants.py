@@ -107,15 +107,15 @@ def _judge_objects(verdict: Verdict, site: Site, rows: Mapping[str, Row], leftov
             verdict.rows_without_object += 1
             verdict.say(f"row {row.key}: missing {missing}, damaged {damaged}")
     verdict.orphans = verdict.rows_without_object
-    for folder, number in unnamed_objects(site).items():
+    for folder, number in unnamed_objects(site, stored).items():
         if number > leftovers[folder]:
             verdict.orphans += number - leftovers[folder]
             verdict.say(f"{folder}: {number} objects without a row, {leftovers[folder]} explained")
 
 
-def unnamed_objects(site: Site) -> Counter[str]:
+def unnamed_objects(site: Site, stored: set[str]) -> Counter[str]:
     """By folder, objects that no row names; what is still being written is none yet, and ends of the audit log have no row."""
-    beyond = site.objects.keys() - site.records.object_keys()
+    beyond = stored - site.records.object_keys()
     folders = (key.partition("/")[0] for key in beyond if ".part" not in key)
     return Counter(folder for folder in folders if folder != AUDIT_HEADS)
 

@@ -23,7 +23,7 @@ from tests.faults.web_faults import WEB_FAULTS
 from tests.faults.whole_faults import WHOLE_FAULTS
 from tests.faults.worker_faults import WORKER_FAULTS
 
-FAULTS_OF_A_SITE = 12  # then a new one: its thousands of films fill memory, and every look at them takes longer
+FILMS_OF_A_SITE = 12_000  # then a new one: they fill memory, and every look at them takes longer
 Show = Callable[[dict[str, Any]], None]
 
 
@@ -109,9 +109,10 @@ def split(faults: Sequence[Fault], lanes: int) -> list[list[Fault]]:
 
 
 def _run_lane(faults: Sequence[Fault], count: int, seed: int, pace: Pace, show: Show) -> None:
-    for first in range(0, len(faults), FAULTS_OF_A_SITE):
+    at_once = max(1, FILMS_OF_A_SITE // count)
+    for first in range(0, len(faults), at_once):
         with open_site(faults[0].site, pace) as site:
-            some = faults[first : first + FAULTS_OF_A_SITE]
+            some = faults[first : first + at_once]
             rows = [_run_one(fault, site, count=count, seed=seed, show=show) for fault in some]
             note_commands(rows, site)
 

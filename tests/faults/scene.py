@@ -146,7 +146,7 @@ class Watcher:
 def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, Any]:
     """One row of the table, as facts."""
     run = f"{fault.key}-{seed}-{random.getrandbits(32):08x}"
-    before, starts = unnamed_objects(site), site.worker_starts
+    before, starts = unnamed_objects(site, site.objects.keys()), site.worker_starts
     site.forget_hits()
     login = site.portal.logins["doctor"]
     client = Client(
@@ -191,10 +191,12 @@ def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, A
 
 def explained(scene: Scene, deaths: int) -> Counter[str]:
     """What may lie in storage without a row: a film for each request that got no 2xx, a batch's heatmaps for each worker that
-    ended, a probe for each process that did. `cut_off` is what a fault's script knows besides."""
+    ended or whose commit was refused again and again, a probe for each process that ended. `cut_off` is what a fault's script
+    knows besides."""
     client, more = scene.client, scene.facts.pop("cut_off", 0)
+    batches = deaths + scene.facts.pop("batches refused", 0)
     refused = sum(number for status, number in client.answers.items() if status >= 500) + sum(client.errors.values())
-    return Counter(cases=refused + more, heatmaps=BATCH * deaths + more, probes=refused + deaths + more, displays=more)
+    return Counter(cases=refused + more, heatmaps=BATCH * batches + more, probes=refused + deaths + more, displays=more)
 
 
 def _drain(client: Client, watcher: Watcher, *, until: float) -> None:

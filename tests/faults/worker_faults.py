@@ -15,6 +15,7 @@ from tests.faults.scene import Fault, Scene
 from tests.faults.site import Pace
 
 STALL_SECONDS, HANG_ATTEMPTS = 4, 2
+FILM_EVERY = 0.5  # seconds, while a place waits for a process
 DECODE_SECONDS = 2
 POISON_EVERY = 20  # films: 5 %
 POISON_SECONDS = DECODE_SECONDS + 3  # of one of two decoding children, which is then started again
@@ -116,6 +117,7 @@ def stopped(scene: Scene) -> str:
 def deliver_thrice(scene: Scene) -> None:
     """Every wake-up call comes three more times, to two workers."""
     scene.site.wait_warm(scene.site.add_worker())
+    scene.client.release()
     queue = Queue("analysis", connection=scene.site.redis_client(), serializer=JSONSerializer, job_class=AnalysisJob)
     sent: set[str] = set()
     while scene.uploading or len(sent) < len(scene.client.accepted):
@@ -183,13 +185,17 @@ def hang_bound(pace: Pace) -> float:
 
 
 def wait_until_hit(scene: Scene, place: str, *, seconds: float = 15.0) -> bool:
-    """Until a process came to the armed place; where none did, the place is safe again."""
+    """Until a process came to the armed place, which a film now and then may bring; where none did, the place is safe again."""
     scene.aimed_at.add(place)
-    end = time.monotonic() + seconds
+    begun = film_at = time.monotonic()
     while (scene.site.points / place).exists():
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > begun + seconds:
             (scene.site.points / place).unlink(missing_ok=True)
             return False
+        if now > film_at + FILM_EVERY:
+            scene.client.send_one()
+            film_at = now
         time.sleep(0.02)
     return True
 
