@@ -30,8 +30,12 @@ setup-dev: .venv/.installed-dev ## the same, and what checking it needs
 packages: ## Debian packages of the integration tests, where that is possible
 	@sh tests/install-packages.sh
 
-test: setup-dev packages ## every test
+test: setup-dev packages ## every test, two files at a time; with ARGS those that it chooses, one at a time
+ifdef ARGS
 	@pytest $(ARGS)
+else
+	@failed=0; pytest -n 2 --dist loadfile -m "not alone" || failed=1; pytest -m alone || failed=1; exit $$failed
+endif
 
 lint: setup-dev ## every check that needs no running portal
 	@ruff format --check .

@@ -11,7 +11,7 @@ from tests.faults.site import QUICK
 
 UPLOADS, SEED, LANES = 40, 1, 2
 
-pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.s3, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.postgres, pytest.mark.redis, pytest.mark.s3, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
