@@ -1,13 +1,16 @@
-"""A worker's hold on versions, over a registry that a test moves."""
+"""A worker's hold on versions, over a registry that a test moves; and a bucket of films."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
+from pytest_django import Settings
 
 from diagnostics.services import heartbeat
 from diagnostics.services.serving import Serving
 from mlmodel import api
 from tests.diagnostics.versions import Registry, VersionStub
+from tests.servers import S3_BUCKET, s3_server
 
 
 @pytest.fixture
@@ -28,3 +31,17 @@ def first() -> VersionStub:
 def held(first: VersionStub, registry: Registry, db: None) -> Serving:
     heartbeat.start_worker(name="w:1", model_version="1.0.0", engine="stub")
     return Serving(cast("Any", first), worker="w:1")
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as answers:
+        yield answers
+
+
+@pytest.fixture
+def films_in_bucket(s3: dict[str, str], settings: Settings) -> None:
+    options = {"bucket_name": S3_BUCKET, "endpoint_url": s3["S3_ENDPOINT_URL"], "region_name": s3["S3_REGION"]}
+    options |= {"access_key": "test", "secret_key": "test"}
+    films = {"BACKEND": "diagnostics.storage_s3.PrivateS3Storage", "OPTIONS": options}
+    settings.STORAGES = {**settings.STORAGES, "films": films}

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -28,7 +28,7 @@ from diagnostics.services.checkup import redis as redis_checks
 from mlmodel import api
 from tests.diagnostics.cases import make_case
 from tests.portal import ROOT, Portal
-from tests.servers import S3_BUCKET, redis_server, s3_server
+from tests.servers import S3_BUCKET, redis_server
 
 GOOD_INFO = {"aof_enabled": 1, "maxmemory_policy": "noeviction", "redis_version": "8.2.2"}
 SHARED_REDIS = {"host": "cache.example", "port": 6379, "db": 0, "username": "portal", "password": "x", "ssl": True}
@@ -203,19 +203,11 @@ def test_a_storage_that_takes_nothing_is_told(settings: Settings) -> None:
         assert level_of(parts.check_storage, str(settings.MEDIA_DIR)) is Level.ERROR
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as answers:
-        yield answers
-
-
 @pytest.mark.s3
+@pytest.mark.usefixtures("films_in_bucket")
 def test_a_bucket_is_judged_by_what_it_says_of_itself(settings: Settings, s3: dict[str, str]) -> None:
     settings.STORAGE_BACKEND = "s3"
     where: dict[str, Any] = {"endpoint_url": s3["S3_ENDPOINT_URL"], "region_name": s3["S3_REGION"]}
-    options = {"bucket_name": S3_BUCKET, "access_key": "test", "secret_key": "test", **where}
-    films = {"BACKEND": "diagnostics.storage_s3.PrivateS3Storage", "OPTIONS": options}
-    settings.STORAGES = {**settings.STORAGES, "films": films}
     assert level_of(parts.check_bucket, "public access", "four flags", "versioning") is Level.ERROR
     client: Any = boto3.client("s3", aws_access_key_id="test", aws_secret_access_key="test", **where)
     flags = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)

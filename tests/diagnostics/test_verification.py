@@ -5,7 +5,6 @@ import json
 import os
 import time
 import tracemalloc
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -29,7 +28,7 @@ from diagnostics.services.purging import purge_expired_images
 from diagnostics.services.reconciliation import keep_audit_head
 from diagnostics.storage import StoredObject
 from tests.diagnostics.cases import make_case, make_prediction, upload
-from tests.servers import S3_BUCKET, s3_server
+from tests.servers import S3_BUCKET
 
 FILM = b"the bytes that were accepted"
 
@@ -78,22 +77,12 @@ class Bucket:
         verification.GRACE = timedelta(hours=-1)
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as answers:
-        yield answers
-
-
 @pytest.fixture(params=["files", pytest.param("bucket", marks=pytest.mark.s3)])
 def place(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
     if request.param == "files":
         return Files(tmp_path / "media")
     monkeypatch.setattr(verification, "GRACE", verification.GRACE)
-    s3 = request.getfixturevalue("s3")
-    options = {"bucket_name": S3_BUCKET, "endpoint_url": s3["S3_ENDPOINT_URL"], "region_name": s3["S3_REGION"]}
-    options |= {"access_key": "test", "secret_key": "test"}
-    films = {"BACKEND": "diagnostics.storage_s3.PrivateS3Storage", "OPTIONS": options}
-    settings.STORAGES = {**settings.STORAGES, "films": films}
+    request.getfixturevalue("films_in_bucket")
     storage.films().bucket.objects.delete()  # type: ignore[attr-defined]
     return Bucket()
 
