@@ -176,10 +176,10 @@ class Client:
 class Reader:
     """A clinician who looks at pages all the while; what matters is that none is a 500."""
 
-    def __init__(self, url: str, login: dict[str, str], client: Client) -> None:
+    def __init__(self, url: str, login: dict[str, str], client: Client, pause: float) -> None:
         self.answers: Counter[int] = Counter()
         self.bodies: list[str] = []
-        self._url, self._login, self._client = url, login, client
+        self._url, self._login, self._client, self._pause = url, login, client, pause
         self._stopping = threading.Event()
         self._session = requests.Session()
         self._thread = threading.Thread(target=self._read, name="reader", daemon=True)
@@ -211,7 +211,7 @@ class Reader:
 
     def _read(self) -> None:
         chance = random.Random(1)
-        while not self._stopping.wait(0.15):
+        while not self._stopping.wait(self._pause):
             path = self._choose(chance)
             try:
                 answer = self._session.get(f"{self._url}{path}", timeout=REQUEST_SECONDS)

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import WSGIRequestHandler, run_simple
 
 HANG_SECONDS = 20.0
@@ -29,7 +29,7 @@ class FaultyS3:
     """moto, and a share of what is asked of it goes wrong."""
 
     def __init__(self) -> None:
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto: Start = create_backend_app("s3")  # moto's own dispatcher reads its folder of services at each request
         self._plan: dict[str, dict[str, float]] = {}
         self._random = random.Random()
         self._met: Counter[str] = Counter()

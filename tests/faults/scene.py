@@ -160,7 +160,7 @@ def run_fault(fault: Fault, site: Site, *, count: int, seed: int) -> dict[str, A
         spread_over=site.pace.soak if fault.soaks else 0.0,
     )
     scene = Scene(fault, site, run, count, random.Random(f"{fault.key}/{seed}"), client)
-    watcher, reader = Watcher(site, run), Reader(site.portal.url, login, client)
+    watcher, reader = Watcher(site, run), Reader(site.portal.url, login, client, site.pace.reading)
     begun = time.monotonic()
     wait_until(lambda: site.portal.answers("/accounts/login/"), "the portal's answer before the fault", seconds=120)
     watcher.start()

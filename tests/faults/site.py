@@ -53,6 +53,7 @@ class Pace:
     rate: float  # uploads a second
     stretch: float  # of the time between faults, 1 in production
     allowance: float  # seconds for a busy machine to start a process
+    reading: float  # seconds between two pages that a clinician looks at
     soak: float = 0.0  # seconds of F24, over which its uploads are spread; 0 for as long as they come
 
     def environment(self) -> dict[str, str]:
@@ -69,8 +70,8 @@ class Pace:
         return self.lease + self.tick + self.allowance
 
 
-PRODUCTION = Pace("production", lease=30, tick=10.0, beat=5.0, poll=2.0, rate=1000.0, stretch=1.0, allowance=0.0)
-QUICK = Pace("quick", lease=4, tick=1.0, beat=0.6, poll=0.5, rate=15.0, stretch=0.15, allowance=40.0)
+PRODUCTION = Pace("production", lease=30, tick=10.0, beat=5.0, poll=2.0, rate=1000.0, stretch=1.0, allowance=0.0, reading=0.15)
+QUICK = Pace("quick", lease=4, tick=1.0, beat=0.6, poll=0.5, rate=15.0, stretch=0.15, allowance=40.0, reading=0.4)
 
 
 @dataclass

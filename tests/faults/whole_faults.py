@@ -267,7 +267,7 @@ def mix(scene: Scene) -> None:
     scene.facts["cut_off"] = scene.count  # storage failed too
 
 
-# libfaketime mistakes the waits of Python's threads for each other: three that compute take four to nine times as long with it.
+# libfaketime mistakes the waits of Python's threads for each other: three that compute take four times as long with it.
 SLOWED_SECONDS = 0.1  # a film, in a worker that has to work with it
 CLOCKS = ("worker", "web", "database") if LIBRARIES else ()
 WHOLE_FAULTS = (
