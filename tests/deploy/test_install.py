@@ -188,11 +188,16 @@ def becomes_a_portal(ready: Machine, tmp_path: Path, install: str) -> None:
         film = log_in(url, certificate, "d@h.example", PASSWORD).get(f"{url}/cases/{case}/original/", timeout=30)
         assert film.content.startswith(b"\x89PNG")  # by nginx, whose user may read films and static files
         assert requests.get(f"{url}/static/staticfiles.json", verify=str(certificate), timeout=30).status_code == 200
-        last = ready.path("/var/log/nginx/access.log").read_text(encoding="utf-8").splitlines()[-1]
-        assert json.loads(last)["portal_status"] == ""
+        log = ready.path("/var/log/nginx/access.log")  # is written when the answer has been sent
+        wait_until(lambda: last_line(log)["portal_status"] == "", "the line of a file that nginx served by itself")
         told = json.loads(ready.run("portal", "doctor", "--json").stdout)
         wrong = {finding["part"] for finding in told["findings"] if finding["level"] == "error"}
         assert wrong == {"redis log-in"}  # this test's Redis has no password
+
+
+def last_line(log: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    return facts
 
 
 def start_of(machine: Machine, unit: str) -> list[str]:
