@@ -201,7 +201,6 @@ def open_film(key: str) -> File:
     """A file to stream to a browser, in constant memory. Raises `StorageUnavailableError` or `StoredFilmDamagedError`."""
     try:
         film = films().open(key)
-        film.seek(0)  # S3 fetches here, into a temporary file: its errors come before an answer begins
     except FileNotFoundError as error:
         raise StoredFilmDamagedError(f"{key} is missing") from error
     except transient_errors() as error:

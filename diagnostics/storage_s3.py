@@ -52,7 +52,8 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
         super().__init__(**options)
 
     def _open(self, name: str, mode: str = "rb") -> File:
-        """The whole object by one request, in a temporary file; the library's own file asks for the head twice before.
+        """The whole object by one request, in a temporary file: errors come before an answer begins, and nobody asks for the
+        head twice before, as the library's own file does.
 
         Raises `FileNotFoundError`, or what boto raises.
         """

@@ -13,7 +13,7 @@ from accounts import audit_triggers, mailing
 from accounts.models import Hospital, Role, User
 from tests.factories import HospitalFactory, UserFactory
 from tests.portal import ROOT, Portal, running_portal
-from tests.servers import postgres_is_here
+from tests.servers import postgres_is_here, s3_server
 
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -115,3 +115,10 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """The embedded portal, as `make run` starts it: SQLite, files, private Redis, one worker."""
     with running_portal(tmp_path_factory.mktemp("portal")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """An S3 protocol server with a bucket, as the settings that name it."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as answers:
+        yield answers

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -34,16 +33,9 @@ from diagnostics.services.versions import may_analyse_again
 from tests.backup.site import age, write_key
 from tests.diagnostics.cases import make_case, make_prediction
 from tests.diagnostics.test_verification import FILM, whole_case
-from tests.servers import s3_server
 
 pytestmark = pytest.mark.django_db
 KEEP = {"days": 7, "weeks": 5, "months": 12}
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as answers:
-        yield answers
 
 
 @pytest.fixture(params=["directory", pytest.param("bucket", marks=pytest.mark.s3)])

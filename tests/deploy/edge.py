@@ -52,8 +52,11 @@ class Edge:
         )
 
     def log(self) -> list[dict[str, Any]]:
-        lines = (self.directory / "access.log").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        return read_access_log(self.directory / "access.log")
+
+
+def read_access_log(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def make_certificate(directory: Path) -> tuple[Path, Path]:

@@ -20,7 +20,7 @@ import requests
 from tests.backup.site import write_key
 from tests.deploy import machine as machines
 from tests.deploy.clean_debian import RELEASE, CleanMachine, is_asked_for
-from tests.deploy.edge import log_in
+from tests.deploy.edge import log_in, read_access_log
 from tests.deploy.machine import Machine
 from tests.portal import ROOT
 from tests.servers import free_port, postgres_server, process, redis_server, wait_until
@@ -189,15 +189,10 @@ def becomes_a_portal(ready: Machine, tmp_path: Path, install: str) -> None:
         assert film.content.startswith(b"\x89PNG")  # by nginx, whose user may read films and static files
         assert requests.get(f"{url}/static/staticfiles.json", verify=str(certificate), timeout=30).status_code == 200
         log = ready.path("/var/log/nginx/access.log")  # is written when the answer has been sent
-        wait_until(lambda: last_line(log)["portal_status"] == "", "the line of a file that nginx served by itself")
+        wait_until(lambda: read_access_log(log)[-1]["portal_status"] == "", "the line of a file that nginx served by itself")
         told = json.loads(ready.run("portal", "doctor", "--json").stdout)
         wrong = {finding["part"] for finding in told["findings"] if finding["level"] == "error"}
         assert wrong == {"redis log-in"}  # this test's Redis has no password
-
-
-def last_line(log: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-    return facts
 
 
 def start_of(machine: Machine, unit: str) -> list[str]:

@@ -1,6 +1,5 @@
 """A worker's hold on versions, over a registry that a test moves; and a bucket of films."""
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -10,7 +9,7 @@ from diagnostics.services import heartbeat
 from diagnostics.services.serving import Serving
 from mlmodel import api
 from tests.diagnostics.versions import Registry, VersionStub
-from tests.servers import S3_BUCKET, s3_server
+from tests.servers import S3_BUCKET
 
 
 @pytest.fixture
@@ -31,12 +30,6 @@ def first() -> VersionStub:
 def held(first: VersionStub, registry: Registry, db: None) -> Serving:
     heartbeat.start_worker(name="w:1", model_version="1.0.0", engine="stub")
     return Serving(cast("Any", first), worker="w:1")
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as answers:
-        yield answers
 
 
 @pytest.fixture

@@ -21,7 +21,10 @@ def asked() -> Iterator[list[str]]:
     """The operations that the bucket is asked for."""
     found: list[str] = []
     events = storage.films()._client.meta.events  # type: ignore[attr-defined]
-    note: Any = lambda model, **_: found.append(model.name)  # noqa: E731
+
+    def note(model: Any, **_: Any) -> None:
+        found.append(model.name)
+
     events.register("before-call.s3", note)
     yield found
     events.unregister("before-call.s3", note)
