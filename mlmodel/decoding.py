@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from mlmodel.codes import rejection
 from mlmodel.gate.pixels import is_colour
@@ -194,10 +194,17 @@ def _reduce_to_grey(picture: Image.Image, steps: tuple[str, ...]) -> Pixels:
     is_coloured = False
     for step in steps:
         if step == "colour":
+            red, green, blue = picture.split()
+            if _are_equal(red, green) and _are_equal(red, blue):  # most films in colour are not, and need not be weighed
+                return Pixels(red, 8)
             is_coloured = is_colour(np.asarray(picture.resize((64, 64), Image.Resampling.BOX)))
         else:
             picture = _on_black(picture) if step == "on black" else picture.convert(step)
     return Pixels(picture, 8, is_coloured)
+
+
+def _are_equal(one: Image.Image, other: Image.Image) -> bool:
+    return ImageChops.difference(one, other).getbbox() is None
 
 
 def _on_black(picture: Image.Image) -> Image.Image:

@@ -11,6 +11,7 @@ COLOUR_CHROMA, COLOUR_SHARE = 38, 0.10  # a channel difference of 15 % over a te
 UNEVEN_CHROMA = 9.0  # of 255: colour that grey values do not explain, over a tenth of the picture
 LEAST_RANGE = 45.0  # of 255, from the 1st to the 99th percentile; real films have 102 and more
 GRAIN = 0.03  # of the variance that lies between neighbouring pixels; real films have at most 0.008
+GREYS = np.arange(256)
 FLAT_GREYS, FLAT_SHARE = 9, 0.62  # so much of the picture within so many neighbouring grey values; real films at most 0.38
 
 
@@ -20,12 +21,13 @@ def is_colour(thumbnail: NDArray[np.uint8]) -> bool:
     A film scanned or stored with a slight tint has one colour per grey value; a photograph, also that of a screen, has colours
     that differ at equal grey.
     """
-    rgb = thumbnail.astype(np.float32).reshape(-1, 3)
-    chroma = rgb.max(axis=1) - rgb.min(axis=1)
+    red, green, blue = (thumbnail[..., channel].ravel() for channel in range(3))
+    chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     if float((chroma > COLOUR_CHROMA).mean()) > COLOUR_SHARE:
         return True
     if float(chroma.max()) < UNEVEN_CHROMA:
         return False
+    rgb = thumbnail.astype(np.float32).reshape(-1, 3)
     grey = rgb.mean(axis=1, keepdims=True)
     terms = np.hstack([np.ones_like(grey), grey / 255, (grey / 255) ** 2])
     plain = chroma <= COLOUR_CHROMA  # or a coloured mark would pull the tint of the film towards it
@@ -43,12 +45,13 @@ def find_fault(plane: NDArray[np.uint8]) -> str | None:
         return "NOT_CHEST_XRAY"
     if float(np.convolve(counts, np.ones(FLAT_GREYS)).max()) > FLAT_SHARE:
         return "NOT_CHEST_XRAY"
-    return "NOT_CHEST_XRAY" if grain(plane) > GRAIN else None
+    variance = float(counts @ np.square(GREYS - counts @ GREYS))
+    return "NOT_CHEST_XRAY" if grain(plane, variance) > GRAIN else None
 
 
-def grain(plane: NDArray[np.uint8]) -> float:
-    """The share of the variance that a pixel does not have in common with the mean of its four neighbours."""
-    values = plane.astype(np.float32)
+def grain(plane: NDArray[np.uint8], variance: float) -> float:
+    """The share of the plane's variance that a pixel does not have in common with the mean of its four neighbours."""
+    values = plane.astype(np.int16)
     around = values[:-2:2, 1:-1] + values[2::2, 1:-1] + values[1:-1:2, :-2] + values[1:-1:2, 2:]  # every other row will do
-    apart = (values[1:-1:2, 1:-1] - around / 4).ravel()
-    return float(apart @ apart) / apart.size / max(float(values.var()), 1e-3)
+    apart = (4 * values[1:-1:2, 1:-1] - around).ravel().astype(np.float32) / 4
+    return float(apart @ apart) / apart.size / max(variance, 1e-3)
