@@ -1,4 +1,4 @@
-"""The process that decodes films: `python -m mlmodel.decoder_child`, started by `mlmodel.decoder_pool`, one film at a time.
+"""The process that decodes films: `python -m mlmodel.decoder_child`, started by `mlmodel.decoder_pool`, some films a message.
 
 It has little memory and little time, may write no file, and ends with its parent. Imports neither Django nor a tensor library.
 """
@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from mlmodel.decoder_protocol import read_message, write_message
 from mlmodel.types import IntendedUse, RejectedImageError
@@ -32,19 +32,31 @@ def main() -> None:
     write_message(answers, {"ready": True})
     while True:
         try:
-            head, image = read_message(requests)
+            heads, images = read_message(requests)
         except EOFError:
             return
+        try:
+            performed = _perform_each(heads, images)
+        except (MemoryError, RecursionError):
+            # What is left of this process is not to be trusted with another film
+            write_message(answers, None)
+            return
+        write_message(answers, [answer for answer, _ in performed], [body for _, body in performed])
+
+
+def _perform_each(heads: list[dict[str, Any]], images: bytes) -> list[tuple[dict[str, Any], bytes]]:
+    """An answer and a body for each film of a message; an answer says how long its body is."""
+    performed, start = [], 0
+    for head in heads:
+        image = images[start : start + head["bytes"]]
+        start += head["bytes"]
         _allow_cpu_seconds(MAX_CPU_SECONDS)
         try:
             answer, body = perform(head, image)
         except RejectedImageError as error:
             answer, body = {"code": error.code}, b""
-        except (MemoryError, RecursionError):
-            # What is left of this process is not to be trusted with another film
-            write_message(answers, {"code": "UNREADABLE", "last": True})
-            return
-        write_message(answers, answer, body)
+        performed.append(({**answer, "bytes": len(body)}, body))
+    return performed
 
 
 def perform(head: dict[str, Any], image: bytes) -> tuple[dict[str, Any], bytes]:
@@ -98,9 +110,9 @@ def render_display(image: bytes) -> tuple[dict[str, Any], bytes]:
     return {"pixel_sha256": film.pixels.pixel_sha256}, buffer.getvalue()
 
 
-def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+def _take_pipes() -> tuple[int, int]:
     """The two pipes as private descriptors; what a C library prints to standard output goes to standard error."""
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    requests, answers = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

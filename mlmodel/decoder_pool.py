@@ -1,27 +1,38 @@
-"""Decoding children, each with one film at a time: a film that crashes, hangs or bloats its decoder ends that child alone."""
+"""Decoding children: a film that crashes, hangs or bloats its decoder ends one child, and no other film is lost with it."""
 
 import os
 import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from mlmodel.codes import rejection
+from mlmodel.codes import refusal, rejection
 from mlmodel.decoder_protocol import read_message, write_message
-from mlmodel.types import DecodedFilm, DecoderUnavailableError, DisplayPicture, ImageBytes, IntendedUse
+from mlmodel.types import DecodedFilm, DecoderUnavailableError, DisplayPicture, ImageBytes, IntendedUse, Refusal
 
-TIMEOUT_SECONDS = 20.0  # per film, by the clock
+TIMEOUT_SECONDS = 20.0  # per message, by the clock
 START_SECONDS = 60.0  # a loaded machine is slow to import, not broken
 ROOT = Path(__file__).resolve().parent.parent
 PIPE_BYTES = 1024 * 1024  # most films pass in one go instead of in 64 KB portions
 COMMAND = (sys.executable, "-m", "mlmodel.decoder_child")
+
+
+_Request = tuple[dict[str, Any], ImageBytes]  # what to do, with what
+_Answer = tuple[dict[str, Any], bytes]  # facts or a code, and what was made
+
+
+class _ChildLostError(Exception):
+    """The child ended or hung before it answered."""
 
 
 class DecoderPool:
@@ -55,19 +66,24 @@ class DecoderPool:
                 self._places.put(child)
 
     def decode(
-        self, image: ImageBytes, *, size: int, use: IntendedUse, overridden: frozenset[str] = frozenset()
-    ) -> DecodedFilm:
-        """The film as the network reads it, (size, size), whatever the codes in `overridden` say against it.
-
-        Raises `RejectedImageError` or `DecoderUnavailableError`.
-        """
-        head = {"operation": "decode", "size": size, "use": asdict(use), "overridden": sorted(overridden)}
-        facts, body = self._ask(head, image)
-        return DecodedFilm(model_input=np.frombuffer(body, np.uint8).reshape(size, size), overridden=overridden, **facts)
+        self, images: Sequence[ImageBytes], *, size: int, use: IntendedUse, overridden: Sequence[frozenset[str]] = ()
+    ) -> list[DecodedFilm | Refusal]:
+        """The films as the network reads them, (size, size), whatever the codes in `overridden`, one set a film, say against
+        each; all by one child. Raises `DecoderUnavailableError`."""
+        setting_aside = overridden or [frozenset()] * len(images)
+        head = {"operation": "decode", "size": size, "use": _as_dict(use)}
+        heads = [{**head, "overridden": sorted(codes)} for codes in setting_aside]
+        answers = self._ask(list(zip(heads, images, strict=True)))
+        return [
+            refusal(facts["code"]) if "code" in facts else _decoded(size, codes, facts, body)
+            for codes, (facts, body) in zip(setting_aside, answers, strict=True)
+        ]
 
     def render_display(self, image: ImageBytes) -> DisplayPicture:
-        """The film as a browser shows it. Raises as `decode` does."""
-        facts, png = self._ask({"operation": "display"}, image)
+        """The film as a browser shows it. Raises `RejectedImageError` or `DecoderUnavailableError`."""
+        ((facts, png),) = self._ask([({"operation": "display"}, image)])
+        if "code" in facts:
+            raise rejection(facts["code"])
         return DisplayPicture(png, **facts)
 
     def close(self) -> None:
@@ -86,12 +102,16 @@ class DecoderPool:
         """Of the children that are idle now."""
         return [child.process.pid for child in list(self._places.queue) if child]
 
-    def _ask(self, head: dict[str, Any], image: ImageBytes) -> tuple[dict[str, Any], bytes]:
-        with self._borrowed_child() as child:
-            answer, body = child.ask(head, image)
-        if "code" in answer:
-            raise rejection(answer["code"])
-        return answer, body
+    def _ask(self, requests: Sequence[_Request]) -> list[_Answer]:
+        """An answer each. Films whose child was lost are asked again one by one, so that only the one that it chokes on is
+        unreadable."""
+        try:
+            with self._borrowed_child() as child:
+                return child.ask(requests)
+        except _ChildLostError:
+            if len(requests) == 1:
+                return [({"code": "UNREADABLE"}, b"")]
+        return [answer for request in requests for answer in self._ask([request])]
 
     @contextmanager
     def _borrowed_child(self) -> "Iterator[_Child]":
@@ -116,6 +136,7 @@ class _Child:
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own module by our own interpreter
                 command,
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # the libraries quote what they choke on, which may be a patient's name
@@ -126,6 +147,8 @@ class _Child:
             )
         except OSError as error:
             raise DecoderUnavailableError("The decoding child cannot be started.") from error
+        self._requests, self._answers = (cast("Any", pipe).fileno() for pipe in (self.process.stdin, self.process.stdout))
+        os.set_blocking(self._requests, False)  # a child that does not read must not hold whoever writes beyond the deadline
 
     def is_alive(self) -> bool:
         return not self._is_broken and self.process.poll() is None
@@ -135,24 +158,27 @@ class _Child:
         if self._is_ready:
             return
         try:
-            with self._killed_after(START_SECONDS):
-                read_message(cast("Any", self.process.stdout))
+            read_message(self._answers, deadline=time.monotonic() + START_SECONDS)
         except (OSError, EOFError, ValueError) as error:
             self.end()
             raise DecoderUnavailableError("The decoding child ended before its first film.") from error
         self._is_ready = True
 
-    def ask(self, head: dict[str, Any], image: ImageBytes) -> tuple[dict[str, Any], bytes]:
-        """Raises `RejectedImageError` with UNREADABLE where the film ends the child or takes too long."""
+    def ask(self, requests: Sequence[_Request]) -> list[_Answer]:
+        """Raises `_ChildLostError` where a film ends the child or all of them together take too long."""
+        deadline = time.monotonic() + self._timeout
         try:
-            with self._killed_after(self._timeout):
-                write_message(cast("Any", self.process.stdin), head, cast("bytes", image))
-                answer, body = read_message(cast("Any", self.process.stdout))
+            heads = [{**head, "bytes": len(image)} for head, image in requests]
+            write_message(self._requests, heads, [image for _, image in requests], deadline=deadline)
+            answers, bodies = read_message(self._answers, deadline=deadline)
         except (OSError, EOFError, ValueError) as error:
             self._is_broken = True
-            raise rejection("UNREADABLE") from error
-        self._is_broken = bool(answer.pop("last", False))
-        return answer, body
+            raise _ChildLostError from error
+        if answers is None:
+            self._is_broken = True
+            raise _ChildLostError
+        ends = list(accumulate(answer.pop("bytes") for answer in answers))
+        return [(answer, bodies[start:end]) for answer, start, end in zip(answers, [0, *ends], ends, strict=False)]
 
     def end(self) -> None:
         """Kill and reap."""
@@ -160,20 +186,16 @@ class _Child:
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
-            try:
-                cast("Any", pipe).close()
-            except OSError:  # what was buffered for the dead child cannot be flushed
-                continue
+            cast("Any", pipe).close()
 
-    @contextmanager
-    def _killed_after(self, seconds: float) -> Iterator[None]:
-        timer = threading.Timer(seconds, self.process.kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+
+@lru_cache(maxsize=8)
+def _as_dict(use: IntendedUse) -> dict[str, Any]:
+    return asdict(use)
+
+
+def _decoded(size: int, overridden: frozenset[str], facts: dict[str, Any], body: bytes) -> DecodedFilm:
+    return DecodedFilm(model_input=np.frombuffer(body, np.uint8).reshape(size, size), overridden=overridden, **facts)
 
 
 def _environment() -> dict[str, str]:

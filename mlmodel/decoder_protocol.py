@@ -1,30 +1,70 @@
-"""Messages between the worker and its decoding children: a length-prefixed JSON head, then bytes."""
+"""Messages between the worker and its decoding children, over pipes: a length-prefixed JSON head, then bytes.
+
+By descriptors and `poll` instead of streams and a timer: a timer is a thread for every film, and starting it takes longer than
+handing over the film.
+"""
 
 import json
+import os
+import select
 import struct
-from typing import Any, BinaryIO
+import time
+from collections.abc import Sequence
+from typing import Any
 
+from mlmodel.types import ImageBytes
+
+CHUNK = 1024 * 1024  # bytes read at once
 _LENGTHS = struct.Struct("<IQ")
 
 
-def write_message(stream: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
-    """Raises `OSError` where nobody reads any more."""
+def write_message(pipe: int, head: Any, bodies: Sequence[ImageBytes] = (), *, deadline: float | None = None) -> None:
+    """The bodies one after the other. `deadline`, by the monotonic clock, wants a pipe that does not block.
+
+    Raises `OSError` where nobody reads any more, `TimeoutError` after the deadline.
+    """
     packed = json.dumps(head).encode()
-    stream.write(_LENGTHS.pack(len(packed), len(body)))
-    stream.write(packed)
-    stream.write(body)
-    stream.flush()
+    lengths = _LENGTHS.pack(len(packed), sum(map(len, bodies)))
+    left = [memoryview(part) for part in (lengths + packed, *bodies)]
+    while left:
+        _await(pipe, select.POLLOUT, deadline)
+        written = os.writev(pipe, left)
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if left:
+            left[0] = left[0][written:]
 
 
-def read_message(stream: BinaryIO) -> tuple[dict[str, Any], bytes]:
-    """Head and body. Raises `EOFError` where the other side has ended, also in the middle of a message."""
-    head_length, body_length = _LENGTHS.unpack(_read(stream, _LENGTHS.size))
-    head = json.loads(_read(stream, head_length))
-    return head, _read(stream, body_length)
+def read_message(pipe: int, *, deadline: float | None = None) -> tuple[Any, bytes]:
+    """Head and bodies. Nothing is written to the pipe before this message was answered.
+
+    Raises `EOFError` where the other side has ended, also in the middle of a message, `TimeoutError` after the deadline, by the
+    monotonic clock.
+    """
+    content = _read(pipe, b"", _LENGTHS.size, deadline)
+    head_length, body_length = _LENGTHS.unpack_from(content)
+    start = _LENGTHS.size + head_length
+    content = _read(pipe, content, start + body_length, deadline)
+    return json.loads(content[_LENGTHS.size : start]), content[start:]
 
 
-def _read(stream: BinaryIO, length: int) -> bytes:
-    content = stream.read(length) if length else b""
-    if len(content) != length:
-        raise EOFError("The other side has closed the pipe.")
-    return content
+def _read(pipe: int, begun: bytes, length: int, deadline: float | None) -> bytes:
+    """What was `begun`, and more until it has at least the `length`. Most messages come whole with the first read."""
+    parts, missing = [begun], length - len(begun)
+    while missing > 0:
+        _await(pipe, select.POLLIN, deadline)
+        part = os.read(pipe, CHUNK)
+        if not part:
+            raise EOFError("The other side has closed the pipe.")
+        parts.append(part)
+        missing -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _await(pipe: int, event: int, deadline: float | None) -> None:
+    if deadline is None:
+        return
+    poll = select.poll()
+    poll.register(pipe, event)
+    if not poll.poll(max(0, deadline - time.monotonic()) * 1000):
+        raise TimeoutError("The other side takes too long.")

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -18,9 +18,10 @@ from mlmodel.decoder_pool import DecoderPool
 from mlmodel.engines import Engine, Outputs, load_engine
 from mlmodel.gate.judge import Gate, Verdict, load_gate
 from mlmodel.heatmap import draw_heatmap
-from mlmodel.lungs import share_in_lung
+from mlmodel.lungs import shares_in_lung
 from mlmodel.preprocessing import Preprocessing
 from mlmodel.registry import locate_version
+from mlmodel.sharing import Result, SharedWork
 from mlmodel.types import (
     ArtifactIncompatibleError,
     DecodedFilm,
@@ -33,6 +34,8 @@ from mlmodel.types import (
     RejectedImageError,
     Timings,
 )
+
+GROUP_FILMS, GROUP_BYTES = 16, 512 * 1024  # at most that many, or that large together, to one child at a time
 
 
 class Predictor:
@@ -55,27 +58,27 @@ class Predictor:
         found = iter(self.infer([film for film in decoded if isinstance(film, DecodedFilm)]))
         outcomes: list[Outcome] = [film if isinstance(film, Refusal) else next(found) for film in decoded]
         if display:
-            return list(self._threads.map(self._with_display, outcomes, images))
+            return self._share(self._with_display, list(zip(outcomes, images, strict=True)))
         return outcomes
 
     def read(self, images: Iterable[ImageBytes], *, batch_size: int, heatmaps: bool = False) -> Iterator[list[Outcome]]:
         """Many files, in order, a batch at a time: while one batch is in the engine the next is being decoded. Without
         `heatmaps` none is drawn and `heatmap_png` is empty. Raises as `predict` does."""
-        ahead: list[Future[DecodedFilm | Refusal]] = []
+        ahead: SharedWork[list[DecodedFilm | Refusal]] | None = None
         for batch in _batches(images, batch_size):
-            begun = [self._threads.submit(self._decode_one, image, frozenset()) for image in batch]
+            begun = self._begin(self._decode_group, self._groups(batch))
             if ahead:
-                yield self._finish(ahead, heatmaps)
+                yield self._finish(_flatten(ahead.results()), heatmaps)
             ahead = begun
         if ahead:
-            yield self._finish(ahead, heatmaps)
+            yield self._finish(_flatten(ahead.results()), heatmaps)
 
     def decode(
         self, images: Sequence[ImageBytes], overridden: Sequence[frozenset[str]] | None = None
     ) -> list[DecodedFilm | Refusal]:
         """Films decoded in the children, in parallel, in order; `overridden` are, for each, the codes of `OVERRIDABLE` that a
         radiologist has set aside. Raises `DecoderUnavailableError`."""
-        return list(self._threads.map(self._decode_one, images, overridden or [frozenset()] * len(images)))
+        return _flatten(self._share(self._decode_group, self._groups(images, overridden)))
 
     def infer(self, films: Sequence[DecodedFilm], *, heatmaps: bool = True) -> list[Outcome]:
         """One forward pass for all of them: a finding each, whose `display_png` is None, or the gate's refusal. The caller
@@ -88,10 +91,8 @@ class Predictor:
             outputs = self._engine.run(batch[..., None])
         verdicts = self._judge(batch, outputs)
         share = (time.perf_counter() - started) * 1000 / len(films)
-        return [
-            self._decide(film, verdict, float(logit), activation, share, heatmaps)
-            for film, verdict, logit, activation in zip(films, verdicts, outputs.logits, outputs.activations, strict=True)
-        ]
+        findings = self._find(films, batch, outputs, share, heatmaps)
+        return [self._decide(*each) for each in zip(films, verdicts, findings, strict=True)]
 
     def render_display(self, image: ImageBytes) -> DisplayPicture:
         """The film as a browser shows it. Raises `RejectedImageError` or `DecoderUnavailableError`."""
@@ -113,13 +114,31 @@ class Predictor:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._decoders.close()
 
-    def _decode_one(self, image: ImageBytes, overridden: frozenset[str]) -> DecodedFilm | Refusal:
-        try:
-            return self._decoders.decode(
-                image, size=self.info.input_shape[0], use=self.info.intended_use, overridden=overridden & OVERRIDABLE
-            )
-        except RejectedImageError as error:
-            return refusal(error.code)
+    def _begin(self, work: Callable[..., Result], items: Sequence[tuple[Any, ...]]) -> SharedWork[Result]:
+        return SharedWork(self._threads, self._decoders.size, work, items)
+
+    def _share(self, work: Callable[..., Result], items: Sequence[tuple[Any, ...]]) -> list[Result]:
+        """A single item stays on the caller's own thread: handing it over takes a quarter of a millisecond."""
+        return [work(*items[0])] if len(items) == 1 else self._begin(work, items).results()
+
+    def _groups(
+        self, images: Sequence[ImageBytes], overridden: Sequence[frozenset[str]] | None = None
+    ) -> list[tuple[list[ImageBytes], list[frozenset[str]]]]:
+        """Neighbours that go to a child together: handing over a small film takes as long as decoding it."""
+        most = min(GROUP_FILMS, -(-len(images) // self._decoders.size))
+        groups: list[tuple[list[ImageBytes], list[frozenset[str]]]] = []
+        room = 0
+        for image, codes in zip(images, overridden or [frozenset()] * len(images), strict=True):
+            if not groups or len(groups[-1][0]) == most or len(image) > room:
+                groups.append(([], []))
+                room = GROUP_BYTES
+            room -= len(image)
+            groups[-1][0].append(image)
+            groups[-1][1].append(codes & OVERRIDABLE)
+        return groups
+
+    def _decode_group(self, images: list[ImageBytes], overridden: list[frozenset[str]]) -> list[DecodedFilm | Refusal]:
+        return self._decoders.decode(images, size=self.info.input_shape[0], use=self.info.intended_use, overridden=overridden)
 
     def _with_display(self, outcome: Outcome, image: ImageBytes) -> Outcome:
         if isinstance(outcome, Refusal):
@@ -130,8 +149,7 @@ class Predictor:
             return refusal(error.code)
         return replace(outcome, display_png=png)
 
-    def _finish(self, decoding: list[Future[DecodedFilm | Refusal]], heatmaps: bool) -> list[Outcome]:
-        decoded = [future.result() for future in decoding]
+    def _finish(self, decoded: Sequence[DecodedFilm | Refusal], heatmaps: bool) -> list[Outcome]:
         films = [film for film in decoded if isinstance(film, DecodedFilm)]
         found = iter(self.infer(films, heatmaps=heatmaps))
         return [film if isinstance(film, Refusal) else next(found) for film in decoded]
@@ -141,12 +159,9 @@ class Predictor:
             return [Verdict(None, is_suspect=False)] * len(films)
         return self._gate.judge(films, outputs.features)
 
-    def _decide(
-        self, film: DecodedFilm, verdict: Verdict, logit: float, activation: Any, infer_milliseconds: float, heatmap: bool
-    ) -> Outcome:
+    def _decide(self, film: DecodedFilm, verdict: Verdict, finding: Finding) -> Outcome:
         if verdict.code and verdict.code not in film.overridden:
             return refusal(verdict.code)
-        finding = self._find(film, logit, activation, infer_milliseconds, heatmap)
         flags = set(film.overridden)
         if verdict.is_suspect:
             flags.add("OUT_OF_DISTRIBUTION")
@@ -154,23 +169,34 @@ class Predictor:
             flags.add("HEAT_OUTSIDE_LUNGS")
         return replace(finding, flags=tuple(sorted(flags)))
 
-    def _find(self, film: DecodedFilm, logit: float, activation: Any, infer_milliseconds: float, heatmap: bool) -> Finding:
-        probability = calibrate(logit, self.info.calibration)
-        is_pneumonia = probability >= self.info.threshold
+    def _find(
+        self,
+        films: Sequence[DecodedFilm],
+        batch: NDArray[np.uint8],
+        outputs: Outputs,
+        infer_milliseconds: float,
+        heatmaps: bool,
+    ) -> list[Finding]:
         started = time.perf_counter()
-        in_lung = share_in_lung(film.model_input, activation) if is_pneumonia else None
-        picture = draw_heatmap(activation, scale=float(self._metadata["heatmap"]["scale"])) if heatmap else b""
-        drawn = (time.perf_counter() - started) * 1000
-        return Finding(
-            probability=probability,
-            label="PNEUMONIA" if is_pneumonia else "NORMAL",
-            threshold=self.info.threshold,
-            model_version=self.info.version,
-            heatmap_png=picture,
-            display_png=None,
-            timings=Timings(film.decode_milliseconds, infer_milliseconds, drawn),
-            heat_in_lung=in_lung,
-        )
+        probabilities = [calibrate(float(logit), self.info.calibration) for logit in outputs.logits]
+        positive = np.array(probabilities) >= self.info.threshold
+        in_lung = iter(shares_in_lung(batch[positive], outputs.activations[positive]))
+        scale = float(self._metadata["heatmap"]["scale"])
+        pictures = [draw_heatmap(one, scale=scale) if heatmaps else b"" for one in outputs.activations]
+        drawn = (time.perf_counter() - started) * 1000 / len(films)
+        return [
+            Finding(
+                probability=probability,
+                label="PNEUMONIA" if is_positive else "NORMAL",
+                threshold=self.info.threshold,
+                model_version=self.info.version,
+                heatmap_png=picture,
+                display_png=None,
+                timings=Timings(film.decode_milliseconds, infer_milliseconds, drawn),
+                heat_in_lung=next(in_lung) if is_positive else None,
+            )
+            for film, probability, is_positive, picture in zip(films, probabilities, positive, pictures, strict=True)
+        ]
 
 
 def load_predictor(version: str | None = None, *, beside: Predictor | None = None) -> Predictor:
@@ -192,6 +218,10 @@ def load_predictor(version: str | None = None, *, beside: Predictor | None = Non
     gate = load_gate(location.path, metadata)
     decoders = beside.share_decoders() if beside else DecoderPool(_setting("WORKER_DECODERS", 2))
     return Predictor(info, metadata, engine, decoders, gate)
+
+
+def _flatten(groups: list[list[DecodedFilm | Refusal]]) -> list[DecodedFilm | Refusal]:
+    return [film for group in groups for film in group]
 
 
 def _batches(images: Iterable[ImageBytes], size: int) -> Iterator[list[ImageBytes]]:

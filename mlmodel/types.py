@@ -142,9 +142,10 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A probability with all that gives it meaning. `heatmap_png` is RGBA, laid over the whole film; `display_png` is the film
-    as a browser shows it, or None where it was not asked for. `heat_in_lung` is the share (0 to 1) of the heat inside the lung
-    field, None where there is no heat; `flags` are codes of `mlmodel.codes` that warn of the film without refusing it."""
+    """A probability with all that gives it meaning. `heatmap_png` is laid over the whole film, transparent where nothing is;
+    `display_png` is the film as a browser shows it, or None where it was not asked for. `heat_in_lung` is the share (0 to 1) of
+    the heat inside the lung field, None where there is no heat; `flags` are codes of `mlmodel.codes` that warn of the film
+    without refusing it."""
 
     probability: float
     label: Label

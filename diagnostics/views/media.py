@@ -66,7 +66,7 @@ def display(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 @require_safe
 @requires(sees_cases)
 def heatmap(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    """Where the model looked: an RGBA picture to lay over the whole film."""
+    """Where the model looked: a picture, transparent where there is nothing, to lay over the whole film."""
     case: Case = get_visible_or_404(request, Case.objects.readable_by(request.user).with_result(), pk)
     if case.purged_at:
         return _gone(request, case)

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from mlmodel.thumbnail import shrink
+
 CELLS = 16  # of the layout, across and down
 
 
@@ -18,14 +20,8 @@ def describe(films: NDArray[np.uint8], features: NDArray[np.float32]) -> NDArray
 def layout(films: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(count, size, size) → (count, CELLS * CELLS / 2), row by row, left half of the symmetric thumbnail. Raises `ValueError`
     for films smaller than `CELLS`."""
-    count, size = films.shape[:2]
-    if size < CELLS:
-        raise ValueError(f"A film has at least {CELLS} pixels a side. Received: {size}")
-    edges = np.arange(CELLS) * size // CELLS
-    extents = np.diff(np.append(edges, size)).astype(np.float32)
-    sums = np.add.reduceat(np.add.reduceat(films, edges, axis=1, dtype=np.uint32), edges, axis=2)
-    cells = sums / np.outer(extents, extents)
+    cells = shrink(films, CELLS)
     half = (cells[:, :, : CELLS // 2] + cells[:, :, : CELLS // 2 - 1 : -1]) / 2
-    flat = half.reshape(count, -1)
+    flat = half.reshape(len(films), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     return np.asarray(flat / np.maximum(flat.std(axis=1, keepdims=True), 1.0), np.float32)

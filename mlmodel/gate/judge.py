@@ -4,16 +4,15 @@ Plain matrix products over a batch, some microseconds a film; no library but num
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from mlmodel.artifact import read_metadata
+from mlmodel.blas import one_thread
 from mlmodel.gate.descriptor import CELLS, describe
 from mlmodel.types import ArtifactCorruptError, ArtifactIncompatibleError
 
@@ -49,7 +48,8 @@ class Gate:
 
     def judge(self, films: NDArray[np.uint8], features: NDArray[np.float32]) -> list[Verdict]:
         """Films (count, size, size) and the serving graph's features (count, channels) → a verdict each."""
-        odds, distance, likeliest = self.scores(describe(films, features))
+        with one_thread():
+            odds, distance, likeliest = self.scores(describe(films, features))
         limits = self.limits
         by_head, by_distance = odds > limits["refuse_odds"], distance > limits["refuse_distance"]
         suspect = (odds > limits["flag_odds"]) | (distance > limits["flag_distance"])
@@ -62,20 +62,12 @@ class Gate:
     def scores(self, descriptors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp]]:
         """(count, channels) → log odds against a film to be read, distance as `spread_distance`, likeliest other class."""
         standard = np.clip((descriptors - self.mean) / self.scale, -WILDEST, WILDEST)
-        # On a busy machine threads that wait for each other take forty times as long as one
-        with _blas().limit(limits=1, user_api="blas"):
-            logits = standard @ self.weights + self.bias
-            distance = spread_distance(standard[:, : len(self.directions)], self.directions, self.variances)
+        logits = standard @ self.weights + self.bias
+        distance = spread_distance(standard[:, : len(self.directions)], self.directions, self.variances)
         others = logits[:, 1:]
         top = others.max(axis=1)
         odds = top + np.log(np.exp(others - top[:, None]).sum(axis=1)) - logits[:, 0]
         return odds, distance, others.argmax(axis=1) + 1
-
-
-@lru_cache(maxsize=1)
-def _blas() -> ThreadpoolController:
-    """Looked for once: finding the libraries takes longer than judging a film."""
-    return ThreadpoolController()
 
 
 def spread_distance(

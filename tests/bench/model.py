@@ -23,7 +23,7 @@ from tests.bench.films import load_small_films
 from tests.bench.report import write_report
 from tests.portal import ROOT
 
-ROUNDS = 5
+ROUNDS = 11
 BATCH = 32
 SINGLES = 24
 

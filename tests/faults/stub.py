@@ -60,10 +60,9 @@ class HashPredictor:
         self._decoders.close()
 
     def _decode_one(self, image: bytes) -> api.DecodedFilm | api.Refusal:
-        try:
-            film = self._decoders.decode(image, size=SIDE, use=self.info.intended_use)
-        except api.RejectedImageError as error:
-            return api.refusal(error.code)
+        (film,) = self._decoders.decode([image], size=SIDE, use=self.info.intended_use)
+        if isinstance(film, api.Refusal):
+            return film
         digest = np.frombuffer(hashlib.sha256(image).digest(), np.uint8)
         return replace(film, model_input=digest, bits=0 if HANGS_THE_ENGINE in image else film.bits)
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from mlmodel.decoder_pool import ROOT, DecoderPool
-from mlmodel.types import DecodedFilm, DecoderUnavailableError, IntendedUse, RejectedImageError
+from mlmodel.types import DecodedFilm, DecoderUnavailableError, IntendedUse, Refusal, RejectedImageError
 from tests.mlmodel.films import dicom, draw_12_bits, draw_uint8, encode, jpeg, png
 
 USE = IntendedUse("Children", min_age_years=1, max_age_years=5)
@@ -40,13 +40,17 @@ child.main()
 
 
 def read(pool: DecoderPool, image: bytes) -> DecodedFilm:
-    return pool.decode(image, size=64, use=USE)
+    (film,) = pool.decode([image], size=64, use=USE)
+    assert isinstance(film, DecodedFilm), film.code
+    return film
 
 
 def code_of(pool: DecoderPool, image: bytes) -> str:
-    with pytest.raises(RejectedImageError) as caught:
-        read(pool, image)
-    return caught.value.code
+    return code(*pool.decode([image], size=64, use=USE))
+
+
+def code(film: DecodedFilm | Refusal) -> str:
+    return film.code if isinstance(film, Refusal) else "read"
 
 
 @pytest.fixture(scope="module")
@@ -181,17 +185,27 @@ def test_a_film_fails_alone_while_others_are_being_read() -> None:
     pool = DecoderPool(2, command=harmed("time.sleep(.2); ctypes.string_at(0)"))
     images = [png(draw_uint8()), POISON, png(draw_uint8()), POISON, png(draw_uint8())]
 
-    def outcome(image: bytes) -> str:
-        try:
-            return f"{read(pool, image).bits}"
-        except RejectedImageError as error:
-            return error.code
-
     try:
         with ThreadPoolExecutor(5) as threads:
-            assert list(threads.map(outcome, images)) == ["8", "UNREADABLE", "8", "UNREADABLE", "8"]
+            codes = list(threads.map(lambda image: code_of(pool, image), images))
     finally:
         pool.close()
+    assert codes == ["read", "UNREADABLE", "read", "UNREADABLE", "read"]
+
+
+@pytest.mark.parametrize("line", ["ctypes.string_at(0)", "raise MemoryError", "time.sleep(60)"])
+def test_a_film_fails_alone_among_those_that_go_to_a_child_together(line: str) -> None:
+    pool = DecoderPool(1, timeout=2, command=harmed(line))
+    films = [png(draw_uint8(seed)) for seed in range(4)]
+    try:
+        decoded = pool.decode([films[0], films[1], POISON, films[2], b"", films[3]], size=64, use=USE)
+        assert [code(film) for film in decoded] == ["read", "read", "UNREADABLE", "read", "EMPTY_FILE", "read"]
+        alone = [read(pool, film) for film in films]
+    finally:
+        pool.close()
+    together = [film for film in decoded if isinstance(film, DecodedFilm)]
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one.model_input, other.model_input)
 
 
 @pytest.mark.parametrize("command", [("/nowhere/python",), ("/bin/false",)])

@@ -12,9 +12,8 @@ from mlmodel.heatmap import SIZE, draw_heatmap, upsample
 
 def alpha(png: bytes) -> NDArray[np.uint8]:
     picture = Image.open(BytesIO(png))
-    picture.load()
-    assert (picture.mode, picture.size) == ("RGBA", (SIZE, SIZE))
-    return np.asarray(picture)[:, :, 3]
+    assert (picture.mode, picture.size) == ("P", (SIZE, SIZE))
+    return np.asarray(picture.convert("RGBA"))[:, :, 3]
 
 
 def spot(row: int, column: int) -> NDArray[np.float32]:

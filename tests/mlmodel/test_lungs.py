@@ -6,7 +6,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from diagnostics import phantom
-from mlmodel.lungs import Box, choose_least_share, draw_field, find_lungs, share_in_lung
+from mlmodel.heatmap import SIZE, upsample
+from mlmodel.lungs import Box, choose_least_share, draw_field, find_lungs, shares_in_lung
+
+
+def box_of(film: NDArray[np.uint8]) -> Box:
+    return find_lungs(film[None])[0]
+
+
+def share_in_lung(film: NDArray[np.uint8], activation: NDArray[np.float32]) -> float | None:
+    return shares_in_lung(film[None], activation[None])[0]
 
 
 def draw_chest(box: Box, size: int = 224) -> NDArray[np.uint8]:
@@ -38,7 +47,7 @@ def spot(x: float, y: float) -> NDArray[np.float32]:
     [Box(0.5, 0.5, 0.7, 0.7), Box(0.45, 0.42, 0.66, 0.6), Box(0.55, 0.55, 0.78, 0.76), Box(0.5, 0.45, 0.9, 0.82)],
 )
 def test_drawn_lungs_are_found(box: Box) -> None:
-    found = find_lungs(draw_chest(box))
+    found = box_of(draw_chest(box))
     assert np.allclose(found, box, atol=0.09)
     drawn, wanted = draw_field(found, 224), draw_field(box, 224)
     assert 2 * (drawn * wanted).sum() / (drawn.sum() + wanted.sum()) > 0.8  # Dice
@@ -46,14 +55,14 @@ def test_drawn_lungs_are_found(box: Box) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_an_opacity_does_not_drive_the_field_away(seed: int) -> None:
-    clear, hidden = (find_lungs(phantom_film(seed, opacity)) for opacity in (None, phantom.Opacity(strength=1.0)))
+    clear, hidden = (box_of(phantom_film(seed, opacity)) for opacity in (None, phantom.Opacity(strength=1.0)))
     assert np.allclose(clear, hidden, atol=0.13)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_field_lies_over_what_is_dark_between_the_ribs(seed: int) -> None:
     film = phantom_film(seed)
-    box = find_lungs(film)
+    box = box_of(film)
     field = draw_field(box, 224) > 0
     rows = slice(int((box.y - box.height / 2) * 224), int((box.y + box.height / 2) * 224))
     between = ~field[rows, int((box.x - 0.03) * 224) : int((box.x + 0.03) * 224)]
@@ -62,7 +71,7 @@ def test_the_field_lies_over_what_is_dark_between_the_ribs(seed: int) -> None:
 
 def test_brightness_and_contrast_do_not_matter() -> None:
     film = phantom_film(1)
-    assert find_lungs(film) == find_lungs(np.rint(film * 0.5 + 60).astype(np.uint8))
+    assert box_of(film) == box_of(np.rint(film * 0.5 + 60).astype(np.uint8))
 
 
 def test_heat_in_a_lung_counts_and_heat_in_a_corner_does_not() -> None:
@@ -88,3 +97,19 @@ def test_the_limit_is_the_lowest_hundredth_and_none_where_there_are_few() -> Non
     limit = choose_least_share(np.stack([film] * 200), np.stack(maps))
     assert share_in_lung(film, spot(0.93, 0.93)) < limit <= share_in_lung(film, spot(0.32, 0.5))  # type: ignore[operator]
     assert choose_least_share(np.stack([film] * 20), np.stack(maps[:20])) == 0.0
+
+
+def test_many_films_at_once_get_the_same_as_each_alone() -> None:
+    films = np.stack([phantom_film(seed, phantom.Opacity(strength=1.0)) for seed in range(5)])
+    maps = np.random.default_rng(1).normal(0, 1, (5, 14, 14)).astype(np.float32)
+    alone = [share_in_lung(film, activation) for film, activation in zip(films, maps, strict=True)]
+    assert shares_in_lung(films, maps) == pytest.approx(alone, abs=1e-6)
+    assert shares_in_lung(films[:0], maps[:0]) == []
+
+
+def test_the_share_is_that_of_the_picture_that_is_drawn() -> None:
+    film = draw_chest(Box(0.5, 0.5, 0.7, 0.7))
+    activation = np.random.default_rng(2).normal(0, 1, (10, 10)).astype(np.float32)
+    drawn = upsample(np.maximum(activation, 0))
+    field = draw_field(box_of(film), SIZE, grow=0.03)
+    assert share_in_lung(film, activation) == pytest.approx(float((drawn * field).sum() / drawn.sum()), abs=1e-5)

@@ -55,7 +55,7 @@ def test_a_finding_has_all_that_gives_the_number_meaning(predictor: Predictor) -
     assert 0 <= finding.probability <= 1
     assert finding.label == ("PNEUMONIA" if finding.probability >= finding.threshold else "NORMAL")
     assert (finding.threshold, finding.model_version) == (0.5, "7.0.0")
-    assert Image.open(BytesIO(finding.heatmap_png)).mode == "RGBA"
+    assert Image.open(BytesIO(finding.heatmap_png)).has_transparency_data
     assert Image.open(BytesIO(finding.display_png or b"")).size == (300, 200)
     assert min(finding.timings.decode, finding.timings.infer, finding.timings.heatmap) > 0
 
@@ -105,7 +105,7 @@ def test_many_films_are_read_in_order_batch_by_batch(predictor: Predictor) -> No
 def test_heatmaps_of_many_films_are_drawn_where_they_are_asked_for(predictor: Predictor) -> None:
     (finding,) = next(predictor.read([png(draw_uint8())], batch_size=4, heatmaps=True))
     assert isinstance(finding, Finding)
-    assert Image.open(BytesIO(finding.heatmap_png)).mode == "RGBA"
+    assert Image.open(BytesIO(finding.heatmap_png)).has_transparency_data
 
 
 def test_no_film_gives_no_outcome(predictor: Predictor) -> None:

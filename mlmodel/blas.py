@@ -1,0 +1,19 @@
+"""BLAS held to one thread where the matrices are small: on a busy machine threads that wait for each other take forty times as
+long as one."""
+
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any, cast
+
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """For as long as the block lasts, in the whole process."""
+    return cast("AbstractContextManager[Any]", _controller().limit(limits=1, user_api="blas"))
+
+
+@lru_cache(maxsize=1)
+def _controller() -> ThreadpoolController:
+    """Looked for once: finding the libraries takes longer than judging a film."""
+    return ThreadpoolController()
