@@ -1,9 +1,9 @@
 """Films in a bucket. A module of its own: boto3 takes 25 MB, which a portal with local files need not have."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
@@ -18,7 +18,9 @@ from storages.utils import clean_name
 
 from diagnostics.storage import COPY_CHUNK, PrivateStorageMixin, StoredObject
 
+PART = 5 * 1024 * 1024  # bytes; the smallest that S3 allows
 READS = 3  # of an object whose bytes break off: boto itself tries again only until an answer begins
+MISSING = frozenset({"NoSuchKey", "404"})
 NOTHING_SET = frozenset({"NoSuchPublicAccessBlockConfiguration", "ServerSideEncryptionConfigurationNotFoundError"})
 
 
@@ -26,6 +28,8 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
     """A private bucket: encrypted, never public, time limits that a web process can bear."""
 
     transient_errors = (OSError, BotoCoreError, ClientError, Boto3Error)
+    _shared: Any = None
+    _connecting = threading.Lock()
 
     def get_default_settings(self) -> dict[str, Any]:
         defaults = super().get_default_settings()
@@ -36,7 +40,7 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
             "signature_version": "s3v4",
             "max_memory_size": 1024 * 1024,
             # One part at a time: boto's default holds ten of 8 MB in memory for each upload, too much for a web process.
-            "transfer_config": TransferConfig(use_threads=False, multipart_chunksize=5 * 1024 * 1024),
+            "transfer_config": TransferConfig(use_threads=False, multipart_threshold=PART, multipart_chunksize=PART),
             "client_config": Config(
                 connect_timeout=3,
                 read_timeout=10,
@@ -51,6 +55,24 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
             options["object_parameters"] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id}
         super().__init__(**options)
 
+    @property
+    def connection(self) -> Any:
+        """One for the process. The library makes one for each thread, which reads boto's description of S3 anew each time; what
+        threads share here is its client, which may be shared."""
+        with self._connecting:
+            if self._shared is None:
+                self._shared = super().connection
+            return self._shared
+
+    def _save(self, name: str, content: File) -> str:
+        """Small objects by one request, without the machinery of uploads in parts."""
+        key = self._normalize_name(clean_name(name))
+        if content.size > PART:
+            return str(super()._save(name, content))
+        content.seek(0)
+        self._client.put_object(Bucket=self.bucket_name, Key=key, Body=content, **self._get_write_parameters(key, content))
+        return str(clean_name(name))
+
     def _open(self, name: str, mode: str = "rb") -> File:
         """The whole object by one request, in a temporary file: errors come before an answer begins, and nobody asks for the
         head twice before, as the library's own file does.
@@ -60,7 +82,7 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
         try:
             return self._fetch(self._normalize_name(clean_name(name)))
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
+            if error.response.get("Error", {}).get("Code") in MISSING:  # not where the whole bucket is, which may come back
                 raise FileNotFoundError(name) from error
             raise
 

@@ -1,6 +1,7 @@
 """How films are read from a bucket: one request each, and again where the bytes break off."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest import mock
 
@@ -66,3 +67,33 @@ def test_bytes_that_always_break_off_are_a_storage_that_does_not_answer(asked: l
 def test_a_film_that_is_not_there_is_missing() -> None:
     with pytest.raises(StoredFilmDamagedError, match="is missing"):
         storage.open_film("cases/none")
+
+
+def test_a_bucket_that_is_gone_is_a_storage_that_does_not_answer() -> None:
+    """Its films may come back with it: none of them may be called missing, which is final."""
+    storage.save_derived("cases/abc", FILM)
+    with mock.patch.object(storage.films(), "bucket_name", "gone"), pytest.raises(StorageUnavailableError):
+        storage.read_film("cases/abc")
+
+
+def test_small_objects_are_saved_by_one_request_and_large_ones_in_parts(asked: list[str]) -> None:
+    large = bytes(storage_s3.PART + 1)
+    storage.save_derived("cases/small", FILM)
+    assert asked == ["PutObject"]
+    storage.save_derived("cases/large", large)
+    assert asked[1:] == ["CreateMultipartUpload", "UploadPart", "UploadPart", "CompleteMultipartUpload"]
+    assert (storage.read_film("cases/small"), storage.read_film("cases/large")) == (FILM, large)
+
+
+def test_what_is_saved_is_encrypted() -> None:
+    storage.save_derived("cases/abc", b"x")
+    bucket = storage.films()
+    head = bucket._client.head_object(Bucket=bucket.bucket_name, Key="cases/abc")  # type: ignore[attr-defined]
+    assert head["ServerSideEncryption"] == "AES256"
+
+
+def test_threads_share_one_connection() -> None:
+    films = storage.films()
+    with ThreadPoolExecutor(4) as threads:
+        clients = set(threads.map(lambda _: id(films._client), range(16)))  # type: ignore[attr-defined]
+    assert clients == {id(films._client)}  # type: ignore[attr-defined]
