@@ -11,6 +11,7 @@ bind = f"127.0.0.1:{os.environ.get('PORTAL_PORT', '8000')}"
 workers = 2
 threads = 4
 worker_class = "gthread"
+preload_app = True  # read once and shared: a process that ended is back in a moment, and the second costs little memory
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - a file in memory that the arbiter watches
 timeout = 30
 graceful_timeout = 10

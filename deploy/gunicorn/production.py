@@ -13,6 +13,7 @@ forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS") or "127.0.0.1"
 workers = int(os.environ.get("WEB_CONCURRENCY") or max(2, len(os.sched_getaffinity(0))))
 threads = 4
 worker_class = "gthread"
+preload_app = True  # read once and shared: a process that ended is back in a moment, and the second costs little memory
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - a file in memory that the arbiter watches
 timeout = 30
 graceful_timeout = 30
