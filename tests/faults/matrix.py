@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -100,21 +101,33 @@ def run_all(
     return describe_run()
 
 
-def split(faults: Sequence[Fault], lanes: int) -> list[list[Fault]]:
-    """The faults of each portal: those of the large one dealt out to the lanes, and those of each other kind."""
-    large = [fault for fault in faults if fault.site == "large"]
+def split(faults: Sequence[Fault], lanes: int) -> list[deque[Fault]]:
+    """What each portal takes its next fault from. Those of the large kind share one row, in which the longest come first after
+    F0, lest a lane be left alone with one; each other kind has its own."""
+    large = deque(
+        sorted((fault for fault in faults if fault.site == "large"), key=lambda fault: (fault.key != "F0", not fault.is_long))
+    )
     kinds = dict.fromkeys(fault.site for fault in faults if fault.site != "large")
-    dealt = [large[lane::lanes] for lane in range(lanes)]
-    return [lane for lane in (*dealt, *([fault for fault in faults if fault.site == kind] for kind in kinds)) if lane]
+    others = [deque(fault for fault in faults if fault.site == kind) for kind in kinds]
+    return [*([large] * min(lanes, len(large))), *others]
 
 
-def _run_lane(faults: Sequence[Fault], count: int, seed: int, pace: Pace, show: Show) -> None:
+def _run_lane(waiting: deque[Fault], count: int, seed: int, pace: Pace, show: Show) -> None:
     at_once = max(1, FILMS_OF_A_SITE // count)
-    for first in range(0, len(faults), at_once):
-        with open_site(faults[0].site, pace) as site:
-            some = faults[first : first + at_once]
-            rows = [_run_one(fault, site, count=count, seed=seed, show=show) for fault in some]
+    while (fault := _next(waiting)) is not None:
+        with open_site(fault.site, pace) as site:
+            rows: list[dict[str, Any]] = []
+            while fault is not None:
+                rows.append(_run_one(fault, site, count=count, seed=seed, show=show))
+                fault = _next(waiting) if len(rows) < at_once else None
             note_commands(rows, site)
+
+
+def _next(waiting: deque[Fault]) -> Fault | None:
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
 
 
 def note_commands(rows: Sequence[dict[str, Any]], site: Site, *, quick: bool = False) -> None:

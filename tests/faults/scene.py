@@ -39,6 +39,7 @@ class Fault:
     soaks: bool = False  # goes on for the pace's soak
     film_seconds: float = 0.0  # what the mix of films costs for each upload, on top of the bound
     reads_pages: bool = True
+    is_long: bool = False  # takes much longer than the others
 
 
 @dataclass

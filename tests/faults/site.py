@@ -71,7 +71,7 @@ class Pace:
 
 
 PRODUCTION = Pace("production", lease=30, tick=10.0, beat=5.0, poll=2.0, rate=1000.0, stretch=1.0, allowance=0.0, reading=0.15)
-QUICK = Pace("quick", lease=4, tick=1.0, beat=0.6, poll=0.5, rate=15.0, stretch=0.15, allowance=40.0, reading=0.4)
+QUICK = Pace("quick", lease=4, tick=1.0, beat=0.6, poll=0.5, rate=15.0, stretch=0.15, allowance=40.0, reading=0.8)
 
 
 @dataclass

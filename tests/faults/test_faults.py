@@ -9,7 +9,7 @@ from tests.faults.matrix import FAULTS, run_all
 from tests.faults.report import BUILD, as_markdown, write_json
 from tests.faults.site import QUICK
 
-UPLOADS, SEED, LANES = 40, 1, 2
+UPLOADS, SEED, LANES = 40, 1, 3  # much of a fault is waiting
 
 pytestmark = [pytest.mark.alone, pytest.mark.postgres, pytest.mark.redis, pytest.mark.s3, pytest.mark.slow]
 

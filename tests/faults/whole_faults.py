@@ -278,13 +278,14 @@ WHOLE_FAULTS = (
             partial(step_clock, of=of),
             lambda pace: pace.recovery,
             film_seconds=SLOWED_SECONDS if of == "worker" else 0.0,
+            is_long=of == "worker",
         )
         for letter, of in zip("abc", CLOCKS, strict=False)
     ),
     Fault("F20", "a corrupt model is put into service", replace_model, lambda pace: pace.recovery),
     Fault("F21a", "two reconcilers, workers killed", two_reconcilers, lambda pace: pace.recovery),
     Fault("F21b", "no reconciler for five minutes, a worker killed", no_reconciler, lambda pace: pace.recovery),
-    Fault("F22", "backup during uploads, restored elsewhere", restore_backup, lambda pace: pace.recovery),
+    Fault("F22", "backup during uploads, restored elsewhere", restore_backup, lambda pace: pace.recovery, is_long=True),
     Fault("F23", "a release: workers of the earlier and of this code", upgrade, lambda pace: pace.recovery, needs_stub=True),
     Fault("F24", "a random mix of the above", mix, lambda pace: 2 * pace.recovery, may_fail=True, soaks=True),
 )

@@ -227,7 +227,7 @@ WORKER_FAULTS = (
     Fault("F1p", "kill -9 between a call's dequeue and its start", kill_between_pop_and_start, lambda pace: pace.recovery),
     Fault("F1s", "kill -9 just before and just after the result's commit", kill_around_store, lambda pace: pace.recovery),
     Fault("F2", "SIGTERM of the worker, every 5 s", terminate_worker, lambda pace: pace.recovery),
-    Fault("F3", "worker stopped with cases in hand, back later", stop_and_continue, lambda pace: pace.recovery),
+    Fault("F3", "worker stopped with cases in hand, back later", stop_and_continue, lambda pace: pace.recovery, is_long=True),
     Fault("F15", "every wake-up call three more times, two workers", deliver_thrice, lambda pace: pace.recovery),
     Fault(
         "F16",
@@ -246,5 +246,6 @@ WORKER_FAULTS = (
         make=hanging,
         may_fail=True,
         needs_stub=True,
+        is_long=True,
     ),
 )
