@@ -1,10 +1,15 @@
 """The portal's own settings over a throw-away `var/`; PostgreSQL and others come by the same variables as in production."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
-VAR = Path(os.environ.setdefault("VAR_DIR", tempfile.mkdtemp(prefix="portal-test-")))
+if "VAR_DIR" not in os.environ:
+    os.environ["VAR_DIR"] = tempfile.mkdtemp(prefix="portal-test-")
+    atexit.register(shutil.rmtree, os.environ["VAR_DIR"], ignore_errors=True)
+VAR = Path(os.environ["VAR_DIR"])
 
 from pneumo_site.settings import *  # noqa: E402, F403
 
