@@ -14,13 +14,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.response import StreamingBody
 from django.core.files import File
 from storages.backends.s3 import S3Storage
-from storages.utils import clean_name
+from storages.utils import ReadBytesWrapper, clean_name
 
 from diagnostics.storage import COPY_CHUNK, PrivateStorageMixin, StoredObject
 
 PART = 5 * 1024 * 1024  # bytes; the smallest that S3 allows
 READS = 3  # of an object whose bytes break off: boto itself tries again only until an answer begins
-MISSING = frozenset({"NoSuchKey", "404"})
 NOTHING_SET = frozenset({"NoSuchPublicAccessBlockConfiguration", "ServerSideEncryptionConfigurationNotFoundError"})
 
 
@@ -70,8 +69,20 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
         if content.size > PART:
             return str(super()._save(name, content))
         content.seek(0)
-        self._client.put_object(Bucket=self.bucket_name, Key=key, Body=content, **self._get_write_parameters(key, content))
+        body = ReadBytesWrapper(content)  # a file of Django's without a name is false, and boto sends nothing for what is false
+        self._client.put_object(Bucket=self.bucket_name, Key=key, Body=body, **self._get_write_parameters(key, content))
         return str(clean_name(name))
+
+    def exists(self, name: str) -> bool:
+        """Raises as boto does, also where the whole bucket is gone: then nobody can tell."""
+        found = super().exists(name)
+        if not found:
+            self._client.head_bucket(Bucket=self.bucket_name)
+        return bool(found)
+
+    def delete(self, name: str) -> None:
+        """Raises as boto does, also where the whole bucket is gone; no object is none to remove."""
+        self._client.delete_object(Bucket=self.bucket_name, Key=self._normalize_name(clean_name(name)))
 
     def _open(self, name: str, mode: str = "rb") -> File:
         """The whole object by one request, in a temporary file: errors come before an answer begins, and nobody asks for the
@@ -82,7 +93,7 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
         try:
             return self._fetch(self._normalize_name(clean_name(name)))
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in MISSING:  # not where the whole bucket is, which may come back
+            if error.response.get("Error", {}).get("Code") == "NoSuchKey":  # not where the whole bucket is, which may come back
                 raise FileNotFoundError(name) from error
             raise
 

@@ -9,7 +9,8 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """For as long as the block lasts, in the whole process."""
+    """For as long as the block lasts, in the whole process; where blocks of several threads overlap, one thread may be what
+    remains."""
     return cast("AbstractContextManager[Any]", _controller().limit(limits=1, user_api="blas"))
 
 

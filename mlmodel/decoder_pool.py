@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +19,9 @@ from mlmodel.codes import refusal, rejection
 from mlmodel.decoder_protocol import read_message, write_message
 from mlmodel.types import DecodedFilm, DecoderUnavailableError, DisplayPicture, ImageBytes, IntendedUse, Refusal
 
-TIMEOUT_SECONDS = 20.0  # per message, by the clock
+TIMEOUT_SECONDS = 20.0  # per film, by the clock
+GROUP_FILMS, GROUP_BYTES = 16, 512 * 1024  # at most that many, or that large together, to one child at a time
+GROUP_SECONDS = 5.0  # for all of them, by the clock: they take some hundredths
 START_SECONDS = 60.0  # a loaded machine is slow to import, not broken
 ROOT = Path(__file__).resolve().parent.parent
 PIPE_BYTES = 1024 * 1024  # most films pass in one go instead of in 64 KB portions
@@ -65,6 +66,22 @@ class DecoderPool:
             for child in places:
                 self._places.put(child)
 
+    def group(
+        self, images: Sequence[ImageBytes], overridden: Sequence[frozenset[str]] | None = None
+    ) -> list[tuple[list[ImageBytes], list[frozenset[str]]]]:
+        """Neighbours that `decode` is best given together: handing over a small film takes as long as decoding it."""
+        most = min(GROUP_FILMS, -(-len(images) // self.size))
+        groups: list[tuple[list[ImageBytes], list[frozenset[str]]]] = []
+        room = 0
+        for image, codes in zip(images, overridden or [frozenset()] * len(images), strict=True):
+            if not groups or len(groups[-1][0]) == most or len(image) > room:
+                groups.append(([], []))
+                room = GROUP_BYTES
+            room -= len(image)
+            groups[-1][0].append(image)
+            groups[-1][1].append(codes)
+        return groups
+
     def decode(
         self, images: Sequence[ImageBytes], *, size: int, use: IntendedUse, overridden: Sequence[frozenset[str]] = ()
     ) -> list[DecodedFilm | Refusal]:
@@ -87,7 +104,7 @@ class DecoderPool:
         return DisplayPicture(png, **facts)
 
     def close(self) -> None:
-        """End every child, for the last holder; those at work are ended when their film is done or out of time."""
+        """End every child, for the last holder; those at work are ended when their films are done or out of time."""
         with self._holders_lock:
             self._holders -= 1
             if self._holders > 0:
@@ -103,7 +120,7 @@ class DecoderPool:
         return [child.process.pid for child in list(self._places.queue) if child]
 
     def _ask(self, requests: Sequence[_Request]) -> list[_Answer]:
-        """An answer each. Films whose child was lost are asked again one by one, so that only the one that it chokes on is
+        """An answer each. Films whose child was lost are asked again one by one, so that only those that it chokes on are
         unreadable."""
         try:
             with self._borrowed_child() as child:
@@ -165,20 +182,18 @@ class _Child:
         self._is_ready = True
 
     def ask(self, requests: Sequence[_Request]) -> list[_Answer]:
-        """Raises `_ChildLostError` where a film ends the child or all of them together take too long."""
-        deadline = time.monotonic() + self._timeout
+        """Raises `_ChildLostError` where a film ends the child or takes too long. Several together have less time: they are
+        small, and each has the whole time when it is asked for alone."""
+        deadline = time.monotonic() + (self._timeout if len(requests) == 1 else min(self._timeout, GROUP_SECONDS))
+        self._is_broken = True  # until all is said: who breaks off here leaves an answer that another film would be given
         try:
             heads = [{**head, "bytes": len(image)} for head, image in requests]
             write_message(self._requests, heads, [image for _, image in requests], deadline=deadline)
-            answers, bodies = read_message(self._answers, deadline=deadline)
-        except (OSError, EOFError, ValueError) as error:
-            self._is_broken = True
+            answers = _split(*read_message(self._answers, deadline=deadline), count=len(requests))
+        except (OSError, EOFError, TypeError, ValueError) as error:
             raise _ChildLostError from error
-        if answers is None:
-            self._is_broken = True
-            raise _ChildLostError
-        ends = list(accumulate(answer.pop("bytes") for answer in answers))
-        return [(answer, bodies[start:end]) for answer, start, end in zip(answers, [0, *ends], ends, strict=False)]
+        self._is_broken = False
+        return answers
 
     def end(self) -> None:
         """Kill and reap."""
@@ -189,12 +204,26 @@ class _Child:
             cast("Any", pipe).close()
 
 
+def _split(answers: Any, bodies: bytes, *, count: int) -> list[_Answer]:
+    """The bodies to their answers. Raises `ValueError` for what are not `count` answers, as where the child has given up."""
+    if not isinstance(answers, list) or len(answers) != count or not all(isinstance(answer, dict) for answer in answers):
+        raise ValueError("The child does not answer each film.")
+    found, start = [], 0
+    for answer in answers:
+        length = int(answer.pop("bytes", 0))
+        found.append((answer, bodies[start : start + length]))
+        start += length
+    return found
+
+
 @lru_cache(maxsize=8)
 def _as_dict(use: IntendedUse) -> dict[str, Any]:
     return asdict(use)
 
 
-def _decoded(size: int, overridden: frozenset[str], facts: dict[str, Any], body: bytes) -> DecodedFilm:
+def _decoded(size: int, overridden: frozenset[str], facts: dict[str, Any], body: bytes) -> DecodedFilm | Refusal:
+    if len(body) != size * size:
+        return refusal("UNREADABLE")
     return DecodedFilm(model_input=np.frombuffer(body, np.uint8).reshape(size, size), overridden=overridden, **facts)
 
 

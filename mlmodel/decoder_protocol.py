@@ -15,6 +15,7 @@ from typing import Any
 from mlmodel.types import ImageBytes
 
 CHUNK = 1024 * 1024  # bytes read at once
+MAX_HEAD_BYTES, MAX_BODY_BYTES = 1024 * 1024, 1024**3  # far above the largest film and the largest picture
 _LENGTHS = struct.Struct("<IQ")
 
 
@@ -38,11 +39,13 @@ def write_message(pipe: int, head: Any, bodies: Sequence[ImageBytes] = (), *, de
 def read_message(pipe: int, *, deadline: float | None = None) -> tuple[Any, bytes]:
     """Head and bodies. Nothing is written to the pipe before this message was answered.
 
-    Raises `EOFError` where the other side has ended, also in the middle of a message, `TimeoutError` after the deadline, by the
-    monotonic clock.
+    Raises `EOFError` where the other side has ended, also in the middle of a message, `ValueError` for what is none of our
+    messages, `TimeoutError` after the deadline, by the monotonic clock.
     """
     content = _read(pipe, b"", _LENGTHS.size, deadline)
     head_length, body_length = _LENGTHS.unpack_from(content)
+    if head_length > MAX_HEAD_BYTES or body_length > MAX_BODY_BYTES:
+        raise ValueError(f"No message is so large. Received: {head_length} and {body_length} bytes")
     start = _LENGTHS.size + head_length
     content = _read(pipe, content, start + body_length, deadline)
     return json.loads(content[_LENGTHS.size : start]), content[start:]
@@ -64,7 +67,8 @@ def _read(pipe: int, begun: bytes, length: int, deadline: float | None) -> bytes
 def _await(pipe: int, event: int, deadline: float | None) -> None:
     if deadline is None:
         return
+    left = deadline - time.monotonic()
     poll = select.poll()
     poll.register(pipe, event)
-    if not poll.poll(max(0, deadline - time.monotonic()) * 1000):
+    if left <= 0 or not poll.poll(left * 1000):
         raise TimeoutError("The other side takes too long.")

@@ -35,8 +35,6 @@ from mlmodel.types import (
     Timings,
 )
 
-GROUP_FILMS, GROUP_BYTES = 16, 512 * 1024  # at most that many, or that large together, to one child at a time
-
 
 class Predictor:
     """One version. `decode` and `render_display` may be called from several threads; `infer` from one at a time."""
@@ -65,20 +63,23 @@ class Predictor:
         """Many files, in order, a batch at a time: while one batch is in the engine the next is being decoded. Without
         `heatmaps` none is drawn and `heatmap_png` is empty. Raises as `predict` does."""
         ahead: SharedWork[list[DecodedFilm | Refusal]] | None = None
-        for batch in _batches(images, batch_size):
-            begun = self._begin(self._decode_group, self._groups(batch))
+        try:
+            for batch in _batches(images, batch_size):
+                done, ahead = ahead, self._begin(self._decode_group, self._decoders.group(batch))
+                if done:
+                    yield self._finish(_flatten(done.results()), heatmaps)
             if ahead:
                 yield self._finish(_flatten(ahead.results()), heatmaps)
-            ahead = begun
-        if ahead:
-            yield self._finish(_flatten(ahead.results()), heatmaps)
+        finally:
+            if ahead:
+                ahead.stop()
 
     def decode(
         self, images: Sequence[ImageBytes], overridden: Sequence[frozenset[str]] | None = None
     ) -> list[DecodedFilm | Refusal]:
         """Films decoded in the children, in parallel, in order; `overridden` are, for each, the codes of `OVERRIDABLE` that a
         radiologist has set aside. Raises `DecoderUnavailableError`."""
-        return _flatten(self._share(self._decode_group, self._groups(images, overridden)))
+        return _flatten(self._share(self._decode_group, self._decoders.group(images, overridden)))
 
     def infer(self, films: Sequence[DecodedFilm], *, heatmaps: bool = True) -> list[Outcome]:
         """One forward pass for all of them: a finding each, whose `display_png` is None, or the gate's refusal. The caller
@@ -121,24 +122,9 @@ class Predictor:
         """A single item stays on the caller's own thread: handing it over takes a quarter of a millisecond."""
         return [work(*items[0])] if len(items) == 1 else self._begin(work, items).results()
 
-    def _groups(
-        self, images: Sequence[ImageBytes], overridden: Sequence[frozenset[str]] | None = None
-    ) -> list[tuple[list[ImageBytes], list[frozenset[str]]]]:
-        """Neighbours that go to a child together: handing over a small film takes as long as decoding it."""
-        most = min(GROUP_FILMS, -(-len(images) // self._decoders.size))
-        groups: list[tuple[list[ImageBytes], list[frozenset[str]]]] = []
-        room = 0
-        for image, codes in zip(images, overridden or [frozenset()] * len(images), strict=True):
-            if not groups or len(groups[-1][0]) == most or len(image) > room:
-                groups.append(([], []))
-                room = GROUP_BYTES
-            room -= len(image)
-            groups[-1][0].append(image)
-            groups[-1][1].append(codes & OVERRIDABLE)
-        return groups
-
-    def _decode_group(self, images: list[ImageBytes], overridden: list[frozenset[str]]) -> list[DecodedFilm | Refusal]:
-        return self._decoders.decode(images, size=self.info.input_shape[0], use=self.info.intended_use, overridden=overridden)
+    def _decode_group(self, images: Sequence[ImageBytes], overridden: Sequence[frozenset[str]]) -> list[DecodedFilm | Refusal]:
+        codes = [one & OVERRIDABLE for one in overridden]
+        return self._decoders.decode(images, size=self.info.input_shape[0], use=self.info.intended_use, overridden=codes)
 
     def _with_display(self, outcome: Outcome, image: ImageBytes) -> Outcome:
         if isinstance(outcome, Refusal):

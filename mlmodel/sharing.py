@@ -20,10 +20,14 @@ class SharedWork(Generic[Result]):
         self._takers = [threads.submit(self._take) for _ in range(min(count, len(items)))]
 
     def results(self) -> list[Result]:
-        """In the items' order, when all are done. Raises what `work` raised."""
+        """In the items' order, when all are done. Raises what `work` raised, after which no more is begun."""
         for taker in self._takers:
             taker.result()
         return cast("list[Result]", self._results)
+
+    def stop(self) -> None:
+        """What has not begun does not begin."""
+        self._waiting.clear()
 
     def _take(self) -> None:
         while True:
@@ -31,4 +35,8 @@ class SharedWork(Generic[Result]):
                 index, item = self._waiting.popleft()
             except IndexError:
                 return
-            self._results[index] = self._work(*item)
+            try:
+                self._results[index] = self._work(*item)
+            except BaseException:
+                self.stop()
+                raise

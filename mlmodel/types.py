@@ -105,7 +105,7 @@ class DisplayPicture:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds spent on one film; `infer` is the film's share of its batch."""
+    """Milliseconds spent on one film; `infer` and `heatmap` are the film's share of its batch."""
 
     decode: float = 0.0
     infer: float = 0.0

@@ -11,7 +11,6 @@ bind = f"127.0.0.1:{os.environ.get('PORTAL_PORT', '8000')}"
 workers = 2
 threads = 4
 worker_class = "gthread"
-preload_app = True  # read once and shared: a process that ended is back in a moment, and the second costs little memory
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - a file in memory that the arbiter watches
 timeout = 30
 graceful_timeout = 10
@@ -22,6 +21,12 @@ loglevel = "warning"
 logconfig_dict = gunicorn_config(form=os.environ.get("LOG_FORMAT") or "line", level="WARNING")
 proc_name = "portal-web"
 share_counters(Path(os.environ.get("VAR_DIR") or "var").resolve() / "metrics")
+
+
+def when_ready(_server: Any) -> None:
+    """Read the portal once, for all processes to come: one that ended is back in a moment, and each costs less memory. By now
+    the socket is open (with `preload_app` it is not), so that who comes meanwhile waits instead of being refused."""
+    import pneumo_site.wsgi  # noqa: F401
 
 
 def child_exit(_server: Any, worker: Any) -> None:

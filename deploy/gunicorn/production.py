@@ -13,7 +13,6 @@ forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS") or "127.0.0.1"
 workers = int(os.environ.get("WEB_CONCURRENCY") or max(2, len(os.sched_getaffinity(0))))
 threads = 4
 worker_class = "gthread"
-preload_app = True  # read once and shared: a process that ended is back in a moment, and the second costs little memory
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - a file in memory that the arbiter watches
 timeout = 30
 graceful_timeout = 30
@@ -25,6 +24,12 @@ loglevel = "warning"
 logconfig_dict = gunicorn_config(form=os.environ.get("LOG_FORMAT") or "json", level="WARNING")
 proc_name = "portal-web"
 share_counters(Path(os.environ.get("VAR_DIR") or "var").resolve() / "metrics")
+
+
+def when_ready(_server: Any) -> None:
+    """Read the portal once, for all processes to come: one that ended is back in a moment, and each costs less memory. By now
+    the socket is open (with `preload_app` it is not), so that who comes meanwhile waits instead of being refused."""
+    import pneumo_site.wsgi  # noqa: F401
 
 
 def child_exit(_server: Any, worker: Any) -> None:

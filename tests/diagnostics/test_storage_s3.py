@@ -1,13 +1,15 @@
 """How films are read from a bucket: one request each, and again where the bytes break off."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from tempfile import SpooledTemporaryFile
 from typing import Any
 from unittest import mock
 
 import pytest
 from botocore.exceptions import IncompleteReadError, ReadTimeoutError
 from botocore.response import StreamingBody
+from django.core.files import File
 
 from diagnostics import storage, storage_s3
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
@@ -69,11 +71,33 @@ def test_a_film_that_is_not_there_is_missing() -> None:
         storage.open_film("cases/none")
 
 
-def test_a_bucket_that_is_gone_is_a_storage_that_does_not_answer() -> None:
-    """Its films may come back with it: none of them may be called missing, which is final."""
+@pytest.mark.parametrize(
+    "act",
+    [storage.read_film, storage.open_film, storage.is_stored, storage.delete_film],
+    ids=["read", "open", "look", "delete"],
+)
+def test_a_bucket_that_is_gone_is_a_storage_that_does_not_answer(act: Callable[[str], Any]) -> None:
+    """Its films may come back with it: none of them may be called missing or removed, which is final."""
     storage.save_derived("cases/abc", FILM)
     with mock.patch.object(storage.films(), "bucket_name", "gone"), pytest.raises(StorageUnavailableError):
-        storage.read_film("cases/abc")
+        act("cases/abc")
+    assert storage.is_stored("cases/abc")
+
+
+def test_an_object_is_removed_and_none_is_none_to_remove() -> None:
+    storage.save_derived("cases/abc", b"x")
+    for _ in range(2):
+        storage.delete_film("cases/abc")
+        assert not storage.is_stored("cases/abc")
+
+
+@pytest.mark.parametrize("size", [0, 300_000, 2_000_000])
+def test_a_file_without_a_name_is_saved_whole(size: int) -> None:
+    """As a restore hands them over. A file of Django's without a name is false."""
+    with SpooledTemporaryFile[bytes](max_size=1_000_000) as spool:
+        spool.write(FILM[:size])
+        storage.save_film("cases/abc", File(spool))
+    assert storage.read_film("cases/abc") == FILM[:size]
 
 
 def test_small_objects_are_saved_by_one_request_and_large_ones_in_parts(asked: list[str]) -> None:

@@ -208,13 +208,16 @@ def upgrade(scene: Scene) -> None:
     try:
         new = scene.site.workers[0]
         new.stop()
+        before = scene.site.records.final_keys(scene.run)
         code = RUN_OLD.format(old=str(old), new=str(ROOT / "tests"))
         own = scene.site.environment | {"FAULTS_PLAIN_CHILDREN": "1"}
         worker = Part("old", [sys.executable, "-c", code], log=scene.site.logs / "old.log", environment=own, folder=old)
         worker.start()
         scene.site.wait_warm(worker)
         scene.wait_uploads(share=0.4)
-        scene.facts["read by the old release alone"] = len(scene.site.records.final_keys(scene.run))
+        scene.client.send_one()
+        wait_until(lambda: bool(scene.site.records.final_keys(scene.run) - before), "the old release's first result")
+        scene.facts["read by the old release alone"] = len(scene.site.records.final_keys(scene.run) - before)
         new.start()
         scene.site.wait_warm(new)
         scene.wait_uploads(share=0.6)

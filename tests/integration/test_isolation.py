@@ -21,8 +21,6 @@ LOAD_WEB = """
 import json, os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 from pneumo_site.wsgi import application
-from django.urls import get_resolver
-get_resolver().url_patterns
 from mlmodel import api
 api.active_model()
 from diagnostics import phantom
@@ -34,6 +32,31 @@ print(json.dumps(sorted(bad)))
 def test_a_web_process_imports_no_tensor_library_and_no_pixel_decoder() -> None:
     done = subprocess.run([sys.executable, "-c", LOAD_WEB, *HEAVY], cwd=ROOT, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+READ_PORTAL = """
+import json, os, threading
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+import pneumo_site.wsgi
+from django.urls import get_resolver
+from django.db import connections
+import psutil
+own = psutil.Process()
+files = [file.path for file in own.open_files() if "sqlite" in file.path]
+print(json.dumps([
+    "url_patterns" in vars(get_resolver()),
+    threading.active_count(), len(own.net_connections()), files, [one.connection is not None for one in connections.all()],
+]))
+"""
+
+
+def test_what_gunicorn_reads_before_it_forks_opens_no_connection_and_starts_no_thread() -> None:
+    """Processes that share a connection would read each other's answers; a thread would not be there after the fork."""
+    done = subprocess.run([sys.executable, "-c", READ_PORTAL], cwd=ROOT, capture_output=True, text=True, check=True)
+    has_views, threads, sockets, files, connected = json.loads(done.stdout.splitlines()[-1])
+    assert has_views
+    assert (threads, sockets, files) == (1, 0, [])
+    assert not any(connected)
 
 
 def peak_memory_of(pid: int) -> float:

@@ -9,17 +9,31 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
+from mlmodel import decoder_pool
 from mlmodel.decoder_pool import ROOT, DecoderPool
+from mlmodel.decoder_protocol import read_message
 from mlmodel.types import DecodedFilm, DecoderUnavailableError, IntendedUse, Refusal, RejectedImageError
 from tests.mlmodel.films import dicom, draw_12_bits, draw_uint8, encode, jpeg, png
 
 USE = IntendedUse("Children", min_age_years=1, max_age_years=5)
+TAKING_NOTE = """
+import struct
+child.struct = struct
+write_message = child.write_message
+def noting(pipe, *given, **named):
+    child.ANSWERS = pipe
+    return write_message(pipe, *given, **named)
+child.write_message = noting
+child.main()
+"""  # where a film finds the pipe that its child answers by
 POISON = b"\xff\xd8\xff poison"
 
 
@@ -195,17 +209,78 @@ def test_a_film_fails_alone_while_others_are_being_read() -> None:
 
 @pytest.mark.parametrize("line", ["ctypes.string_at(0)", "raise MemoryError", "time.sleep(60)"])
 def test_a_film_fails_alone_among_those_that_go_to_a_child_together(line: str) -> None:
-    pool = DecoderPool(1, timeout=2, command=harmed(line))
+    pool = DecoderPool(1, timeout=3, command=harmed(line))
     films = [png(draw_uint8(seed)) for seed in range(4)]
     try:
-        decoded = pool.decode([films[0], films[1], POISON, films[2], b"", films[3]], size=64, use=USE)
-        assert [code(film) for film in decoded] == ["read", "read", "UNREADABLE", "read", "EMPTY_FILE", "read"]
+        pool.start()
+        with mock.patch.object(decoder_pool, "_Child", wraps=decoder_pool._Child) as started:
+            decoded = pool.decode([films[0], films[1], POISON, films[2], b"", POISON, films[3]], size=64, use=USE)
+        assert [code(film) for film in decoded] == ["read", "read", "UNREADABLE", "read", "EMPTY_FILE", "UNREADABLE", "read"]
+        assert started.call_count == 3  # one for the group that was lost, one for each poison
         alone = [read(pool, film) for film in films]
     finally:
         pool.close()
     together = [film for film in decoded if isinstance(film, DecodedFilm)]
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_array_equal(one.model_input, other.model_input)
+
+
+def test_films_that_are_slow_together_have_the_whole_time_alone() -> None:
+    pool = DecoderPool(1, timeout=2, command=harmed("time.sleep(0.8)"))
+    try:
+        decoded = pool.decode([POISON, POISON, POISON, png(draw_uint8())], size=64, use=USE)
+        assert [code(film) for film in decoded] == ["UNREADABLE", "UNREADABLE", "UNREADABLE", "read"]
+    finally:
+        pool.close()
+
+
+def test_films_together_have_less_time_than_one_alone(pool: DecoderPool) -> None:
+    """Or a hanging film would take its time twice, and its neighbours with it."""
+    pool.start()
+    limits: list[float] = []
+
+    def note(pipe: int, *, deadline: float) -> Any:
+        limits.append(deadline - time.monotonic())
+        return read_message(pipe, deadline=deadline)
+
+    with mock.patch.object(decoder_pool, "read_message", side_effect=note):
+        pool.decode([png(draw_uint8(1)), png(draw_uint8(2))], size=64, use=USE)
+        read(pool, png(draw_uint8(1)))
+    together, alone = limits
+    assert together <= decoder_pool.GROUP_SECONDS < decoder_pool.TIMEOUT_SECONDS / 2 < alone
+
+
+@pytest.mark.parametrize("answer", ["b'[]'", "b'nothing'", "bytes([255]) * 20"])
+def test_an_answer_that_is_none_of_ours_makes_its_film_unreadable(answer: str) -> None:
+    line = f"child.os.write(child.ANSWERS, child.struct.pack('<IQ', len({answer}), 0) + {answer})"
+    said = harmed(line)[2].replace("child.main()", TAKING_NOTE)
+    pool = DecoderPool(1, timeout=5, command=(sys.executable, "-c", said))
+    try:
+        decoded = pool.decode([png(draw_uint8(1)), POISON, png(draw_uint8(2))], size=64, use=USE)
+        assert [code(film) for film in decoded] == ["read", "UNREADABLE", "read"]
+    finally:
+        pool.close()
+
+
+def test_a_message_that_says_it_is_enormous_is_not_waited_for() -> None:
+    line = "child.os.write(child.ANSWERS, child.struct.pack('<IQ', 2, 2**50)); time.sleep(60)"
+    pool = DecoderPool(1, timeout=30, command=(sys.executable, "-c", harmed(line)[2].replace("child.main()", TAKING_NOTE)))
+    try:
+        pool.start()
+        started = time.monotonic()
+        assert code_of(pool, POISON) == "UNREADABLE"
+        assert time.monotonic() - started < 15
+    finally:
+        pool.close()
+
+
+def test_who_breaks_off_leaves_no_answer_to_another_film(pool: DecoderPool) -> None:
+    first, second = png(draw_uint8(1)), png(draw_uint8(2))
+    wanted = read(pool, second).model_input
+    with mock.patch.object(decoder_pool, "read_message", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        read(pool, first)
+    for _ in range(2):
+        np.testing.assert_array_equal(read(pool, second).model_input, wanted)
 
 
 @pytest.mark.parametrize("command", [("/nowhere/python",), ("/bin/false",)])
