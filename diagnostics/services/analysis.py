@@ -222,7 +222,7 @@ def release_case(*, case: Case, code: str) -> None:
 
 
 def return_case(*, case: Case) -> None:
-    """What could not even be begun goes back to the queue, and the attempt with it: the film is not to blame."""
+    """What could not be begun, or not be kept, goes back to the queue, and the attempt with it: the film is not to blame."""
     held(case).update(state=Case.State.QUEUED, lease_until=None, worker="", attempt=F("attempt") - 1)
 
 

@@ -122,13 +122,14 @@ def _add_outcome(batch: Batch, case: Case, outcome: api.Outcome, engine: str) ->
 
 
 def store_batch(*, batch: Batch, executor: Executor) -> int:
-    """Heatmaps first, then the rows that name them; a heatmap that storage does not take costs its case one attempt."""
+    """Heatmaps first, then the rows that name them. Where storage does not take a heatmap the case goes back to the queue, with
+    its attempt: a disk that is nearly full takes the probe, and would use up all of them."""
     saved = dict(executor.map(_save_heatmap, batch.heatmaps))
     results = []
     for result in batch.results:
         if result.heatmap_key and not saved[result.heatmap_key]:
             batch.storage_failed = True
-            analysis.release_case(case=result.case, code="STORAGE")
+            analysis.return_case(case=result.case)
         else:
             results.append(result)
     return analysis.store_results(results=results) if results else 0
