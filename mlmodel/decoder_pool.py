@@ -22,6 +22,7 @@ from mlmodel.types import DecodedFilm, DecoderUnavailableError, DisplayPicture, 
 TIMEOUT_SECONDS = 20.0  # per film, by the clock
 GROUP_FILMS, GROUP_BYTES = 16, 512 * 1024  # at most that many, or that large together, to one child at a time
 GROUP_SECONDS = 5.0  # for all of them, by the clock: they take some hundredths
+ALONE_SECONDS = 60.0  # after a child was lost
 START_SECONDS = 60.0  # a loaded machine is slow to import, not broken
 ROOT = Path(__file__).resolve().parent.parent
 PIPE_BYTES = 1024 * 1024  # most films pass in one go instead of in 64 KB portions
@@ -44,6 +45,7 @@ class DecoderPool:
             raise ValueError(f"A pool has at least one child. Received: {size}")
         self.size, self._timeout, self._command = size, timeout, command
         self._closed = False
+        self._alone_until = 0.0  # monotonic
         self._holders, self._holders_lock = 1, threading.Lock()
         self._places: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(size):
@@ -69,8 +71,9 @@ class DecoderPool:
     def group(
         self, images: Sequence[ImageBytes], overridden: Sequence[frozenset[str]] | None = None
     ) -> list[tuple[list[ImageBytes], list[frozenset[str]]]]:
-        """Neighbours that `decode` is best given together: handing over a small film takes as long as decoding it."""
-        most = min(GROUP_FILMS, -(-len(images) // self.size))
+        """Neighbours that `decode` is best given together: handing over a small film takes as long as decoding it. Where a film
+        has just ended its child others may too, and would do it twice: for a while each goes alone."""
+        most = 1 if time.monotonic() < self._alone_until else min(GROUP_FILMS, -(-len(images) // self.size))
         groups: list[tuple[list[ImageBytes], list[frozenset[str]]]] = []
         room = 0
         for image, codes in zip(images, overridden or [frozenset()] * len(images), strict=True):
@@ -126,6 +129,7 @@ class DecoderPool:
             with self._borrowed_child() as child:
                 return child.ask(requests)
         except _ChildLostError:
+            self._alone_until = time.monotonic() + ALONE_SECONDS
             if len(requests) == 1:
                 return [({"code": "UNREADABLE"}, b"")]
         return [answer for request in requests for answer in self._ask([request])]

@@ -250,6 +250,28 @@ def test_films_together_have_less_time_than_one_alone(pool: DecoderPool) -> None
     assert together <= decoder_pool.GROUP_SECONDS < decoder_pool.TIMEOUT_SECONDS / 2 < alone
 
 
+def test_after_a_lost_child_films_go_alone_for_a_while() -> None:
+    """Among many that end their children, neighbours would be decoded twice, and each child lost twice."""
+    pool = DecoderPool(1, command=harmed("ctypes.string_at(0)"))
+    films = [b"film"] * 40
+    try:
+        assert [len(images) for images, _ in pool.group(films)] == [16, 16, 8]
+        assert code_of(pool, POISON) == "UNREADABLE"
+        assert [len(images) for images, _ in pool.group(films)] == [1] * 40
+        with mock.patch.object(time, "monotonic", return_value=time.monotonic() + decoder_pool.ALONE_SECONDS + 1):
+            assert [len(images) for images, _ in pool.group(films)] == [16, 16, 8]
+    finally:
+        pool.close()
+
+
+def test_large_films_go_alone_and_the_codes_go_with_their_films(pool: DecoderPool) -> None:
+    large = bytes(decoder_pool.GROUP_BYTES // 2 + 1)
+    codes = [frozenset({str(number)}) for number in range(5)]
+    groups = pool.group([b"a", large, large, b"b", b"c"], codes)
+    assert [images for images, _ in groups] == [[b"a", large], [large, b"b", b"c"]]
+    assert [one for _, given in groups for one in given] == codes
+
+
 @pytest.mark.parametrize("answer", ["b'[]'", "b'nothing'", "bytes([255]) * 20"])
 def test_an_answer_that_is_none_of_ours_makes_its_film_unreadable(answer: str) -> None:
     line = f"child.os.write(child.ANSWERS, child.struct.pack('<IQ', len({answer}), 0) + {answer})"
