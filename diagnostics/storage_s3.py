@@ -65,7 +65,7 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
 
     def _save(self, name: str, content: File) -> str:
         """Small objects by one request, without the machinery of uploads in parts."""
-        key = self._normalize_name(clean_name(name))
+        key = self._key(name)
         if content.size > PART:
             return str(super()._save(name, content))
         content.seek(0)
@@ -82,7 +82,7 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
 
     def delete(self, name: str) -> None:
         """Raises as boto does, also where the whole bucket is gone; no object is none to remove."""
-        self._client.delete_object(Bucket=self.bucket_name, Key=self._normalize_name(clean_name(name)))
+        self._client.delete_object(Bucket=self.bucket_name, Key=self._key(name))
 
     def _open(self, name: str, mode: str = "rb") -> File:
         """The whole object by one request, in a temporary file: errors come before an answer begins, and nobody asks for the
@@ -91,11 +91,14 @@ class PrivateS3Storage(PrivateStorageMixin, S3Storage):
         Raises `FileNotFoundError`, or what boto raises.
         """
         try:
-            return self._fetch(self._normalize_name(clean_name(name)))
+            return self._fetch(self._key(name))
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") == "NoSuchKey":  # not where the whole bucket is, which may come back
                 raise FileNotFoundError(name) from error
             raise
+
+    def _key(self, name: str) -> str:
+        return str(self._normalize_name(clean_name(name)))
 
     def _fetch(self, key: str) -> File:
         left = READS

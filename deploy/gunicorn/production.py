@@ -2,10 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 from pneumo_site.logs import gunicorn_config
-from pneumo_site.process_metrics import forget_process, share_counters
+from pneumo_site.process_metrics import share_counters
+from pneumo_site.web_processes import child_exit, when_ready  # noqa: F401 - for gunicorn
 
 # Where nginx is on another machine: PORTAL_BIND=10.0.2.10:5001 and FORWARDED_ALLOW_IPS=its address.
 bind = os.environ.get("PORTAL_BIND") or "127.0.0.1:5001"
@@ -24,13 +24,3 @@ loglevel = "warning"
 logconfig_dict = gunicorn_config(form=os.environ.get("LOG_FORMAT") or "json", level="WARNING")
 proc_name = "portal-web"
 share_counters(Path(os.environ.get("VAR_DIR") or "var").resolve() / "metrics")
-
-
-def when_ready(_server: Any) -> None:
-    """Read the portal once, for all processes to come: one that ended is back in a moment, and each costs less memory. By now
-    the socket is open (with `preload_app` it is not), so that who comes meanwhile waits instead of being refused."""
-    import pneumo_site.wsgi  # noqa: F401
-
-
-def child_exit(_server: Any, worker: Any) -> None:
-    forget_process(worker.pid)

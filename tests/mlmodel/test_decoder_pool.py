@@ -201,10 +201,11 @@ def test_a_film_fails_alone_while_others_are_being_read() -> None:
 
     try:
         with ThreadPoolExecutor(5) as threads:
-            codes = list(threads.map(lambda image: code_of(pool, image), images))
+            films = list(threads.map(lambda image: pool.decode([image], size=64, use=USE)[0], images))
     finally:
         pool.close()
-    assert codes == ["read", "UNREADABLE", "read", "UNREADABLE", "read"]
+    outcomes = [film.code if isinstance(film, Refusal) else f"{film.bits}" for film in films]
+    assert outcomes == ["8", "UNREADABLE", "8", "UNREADABLE", "8"]
 
 
 @pytest.mark.parametrize("line", ["ctypes.string_at(0)", "raise MemoryError", "time.sleep(60)"])
@@ -264,7 +265,7 @@ def test_after_a_lost_child_films_go_alone_for_a_while() -> None:
         pool.close()
 
 
-def test_large_films_go_alone_and_the_codes_go_with_their_films(pool: DecoderPool) -> None:
+def test_a_group_is_no_larger_than_it_may_be_and_the_codes_go_with_their_films(pool: DecoderPool) -> None:
     large = bytes(decoder_pool.GROUP_BYTES // 2 + 1)
     codes = [frozenset({str(number)}) for number in range(5)]
     groups = pool.group([b"a", large, large, b"b", b"c"], codes)

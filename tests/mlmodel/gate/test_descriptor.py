@@ -34,3 +34,8 @@ def test_features_come_first_as_square_roots() -> None:
     described = describe(chest_films(2), np.array([[4.0, 9.0], [0.0, -1e-6]], np.float32))
     assert described[:, :2].tolist() == [[2, 3], [0, 0]]
     assert described.dtype == np.float32
+
+
+def test_a_film_smaller_than_the_layout_is_an_error() -> None:
+    with pytest.raises(ValueError, match="Received: 8"):
+        layout(np.zeros((1, 8, 8), np.uint8))
