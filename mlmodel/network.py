@@ -4,12 +4,14 @@
 weights fit. Input: (batch, size, size, 1), values 0 to 255; output: (batch, 1) logit of pneumonia, float32.
 """
 
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import keras
 
 GREY_MEAN, GREY_DEVIATION = 0.449, 0.226  # ImageNet's, averaged over the three colours
+LEAST_VARIANCE = 1e-4  # a blank film must not be divided by nothing
 FEATURE_MAP = "feature_map"
 MAX_INPUT_SIZE = 1024
 
@@ -18,7 +20,9 @@ MAX_INPUT_SIZE = 1024
 class NetworkConfig:
     """What the builder needs. `blocks` and `widths` have one entry per stage; `head` is `linear` (pooling, then one Dense) or
     `reference` (pooling, then twice Dense 256 with L2 0.001, batch norm, ReLU and dropout, then one Dense). `towers` counts
-    such ResNets side by side, whose last maps the head reads together: with a linear head, the mean of an ensemble's logits."""
+    such ResNets side by side, whose last maps the head reads together: with a linear head, the mean of an ensemble's logits.
+    `standardise` gives each film mean zero and deviation one, instead of what ImageNet has. `stochastic_depth` is the share of
+    a batch that leaves out the last block; earlier ones have less, in proportion to their depth."""
 
     input_size: int = 224
     blocks: tuple[int, ...] = (2, 2, 2)
@@ -29,6 +33,8 @@ class NetworkConfig:
     head_width: int = 256
     dropout: float = 0.3
     towers: int = 1
+    standardise: bool = False
+    stochastic_depth: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.blocks) != len(self.widths) or not self.blocks:
@@ -42,6 +48,8 @@ class NetworkConfig:
                 raise ValueError(f"{name} is one of {sorted(allowed)}. Received: {getattr(self, name)!r}")
         if min(*self.blocks, *self.widths, self.head_width) < 1 or not 0 <= self.dropout < 1:
             raise ValueError(f"blocks, widths and head_width are at least 1, dropout in [0, 1). Received: {self}")
+        if not 0 <= self.stochastic_depth < 1:
+            raise ValueError(f"stochastic_depth is in [0, 1). Received: {self.stochastic_depth}")
         if not self.stride <= self.input_size <= MAX_INPUT_SIZE:
             raise ValueError(f"input_size is in [{self.stride}, {MAX_INPUT_SIZE}]. Received: {self.input_size}")
 
@@ -63,6 +71,36 @@ class NetworkConfig:
         return cls(**given)
 
 
+class StandardiseFilm(keras.layers.Layer):
+    """Greys 0 to 255 → mean zero and deviation one, film by film: how it was exposed does not matter."""
+
+    def call(self, films: keras.KerasTensor) -> keras.KerasTensor:
+        films = keras.ops.cast(films, "float32") / 255
+        mean, variance = keras.ops.moments(films, axes=(1, 2, 3), keepdims=True)
+        return (films - mean) * keras.ops.rsqrt(variance + LEAST_VARIANCE)
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return shape
+
+
+class StochasticDepth(keras.layers.Layer):
+    """Leaves a block's branch out of some films of a batch, in training alone (Huang et al., ECCV 2016)."""
+
+    def __init__(self, rate: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, branch: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        if not training:
+            return branch
+        drawn = keras.random.uniform((keras.ops.shape(branch)[0], 1, 1, 1), seed=self.seed_generator)
+        return branch * (keras.ops.cast(drawn >= self.rate, branch.dtype) / (1 - self.rate))
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return shape
+
+
 def build_network(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     """The untrained network. `dtype` is the policy of its layers, `float32`, `mixed_bfloat16` or `mixed_float16`."""
     builder = _Builder(config, dtype)
@@ -81,9 +119,11 @@ class _Builder:
 
     def features(self, film: keras.KerasTensor) -> keras.KerasTensor:
         """(batch, size, size, 1) → (batch, size / stride, size / stride, channels of all towers)."""
-        x = keras.layers.Rescaling(
-            1 / (255 * GREY_DEVIATION), offset=-GREY_MEAN / GREY_DEVIATION, dtype=self.dtype, name="scale"
-        )(film)
+        if self.config.standardise:
+            x = StandardiseFilm(dtype="float32", name="scale")(film)
+        else:
+            offset = -GREY_MEAN / GREY_DEVIATION
+            x = keras.layers.Rescaling(1 / (255 * GREY_DEVIATION), offset=offset, dtype=self.dtype, name="scale")(film)
         towers = [self._tower(x, tower_prefix(index)) for index in range(self.config.towers)]
         whole = keras.layers.Concatenate(dtype=self.dtype, name="towers")(towers) if len(towers) > 1 else towers[0]
         return keras.layers.Activation("linear", dtype="float32", name=FEATURE_MAP)(whole)
@@ -127,7 +167,14 @@ class _Builder:
     def _join(self, x: keras.KerasTensor, y: keras.KerasTensor, width: int, stride: int, name: str) -> keras.KerasTensor:
         if stride > 1 or x.shape[-1] != width:
             x = self._conv(x, width, 1, stride, f"{name}_downsample")
+        if self.config.stochastic_depth:
+            y = StochasticDepth(self.config.stochastic_depth * self._depth_of(name), dtype=self.dtype, name=f"{name}_depth")(y)
         return self._relu(keras.layers.Add(dtype=self.dtype, name=f"{name}_add")([y, x]), f"{name}_out")
+
+    def _depth_of(self, name: str) -> float:
+        """How far up the block of that name stands, above 0 to 1."""
+        stage, index = (int(number) for number in re.findall(r"\d+", name)[-2:])
+        return (sum(self.config.blocks[: stage - 1]) + index + 1) / sum(self.config.blocks)
 
     def _conv(
         self, x: keras.KerasTensor, width: int, kernel: int, stride: int, name: str, *, last: bool = False

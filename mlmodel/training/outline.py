@@ -10,23 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-LEAST = 0.1  # of the logarithm of the aspect ratio
+APART = float(np.log(1.47 / 1.19))  # of the classes' median outlines, in logarithms of the aspect ratio
 
 
 def recrop_films(films: NDArray[np.uint8], truth: NDArray[np.float32], *, limit: float, seed: int) -> NDArray[np.uint8]:
-    """A second copy of each film (count, size, size, 1), cropped towards the other class's outline and squeezed again: normal
-    ones wider, those with pneumonia narrower, by a factor whose logarithm lies between `LEAST` and `limit`.
+    """A copy of each film (count, size, size, 1), cropped to another outline and squeezed again: the classes meet half-way, and
+    each film is moved from there by a factor whose logarithm is drawn evenly from -`limit` to `limit`.
 
-    Done once per run: half the films of every batch are then taken from the copy, so that the outlines of both classes overlap.
+    Not the other class's outline for every film: then the trace that cropping leaves in a film would tell the class.
     """
     generator = np.random.default_rng([seed, len(films)])
     size = films.shape[1]
-    copy = np.empty_like(films)
-    kept = size * np.exp(-generator.uniform(LEAST, limit, len(films)))
+    wider = np.where(truth == 1, -APART / 2, APART / 2) + generator.uniform(-limit, limit, len(films))
+    kept = size * np.exp(-np.abs(wider))
     start = generator.uniform(0, 1, len(films)) * (size - kept)
+    copy = np.empty_like(films)
     for index, film in enumerate(films):
         low, high = float(start[index]), float(start[index] + kept[index])
-        box = (low, 0.0, high, float(size)) if truth[index] else (0.0, low, float(size), high)
+        box = (0.0, low, float(size), high) if wider[index] > 0 else (low, 0.0, high, float(size))
         picture = Image.fromarray(film[:, :, 0]).resize((size, size), Image.Resampling.BILINEAR, box=box)
         copy[index, :, :, 0] = np.asarray(picture)
     return copy

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +47,9 @@ class Recipe:
     label_smoothing: float = 0.0
     mixup: float = 0.0
     recrop: float = 0.0
+    retone: float = 0.0
+    resharpen: float = 0.0
+    disguise: float = 0.5
     averaging: float = 0.99
     class_weights: bool = True
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "mixed_bfloat16"
@@ -63,7 +67,10 @@ class Recipe:
             "averaging and label_smoothing are in [0, 1)": 0 <= self.averaging < 1 and 0 <= self.label_smoothing < 1,
             "decay_rate and sensitivity are in (0, 1]": 0 < self.decay_rate <= 1 and 0 < self.sensitivity <= 1,
             "weight_decay and mixup are in [0, 10)": 0 <= self.weight_decay < 10 and 0 <= self.mixup < 10,
-            "recrop is 0 or in (0.1, 1)": self.recrop == 0 or 0.1 < self.recrop < 1,
+            "retone, resharpen and disguise are in [0, 1]": (
+                min(self.retone, self.resharpen, self.disguise) >= 0 and max(self.retone, self.resharpen, self.disguise) <= 1
+            ),
+            "recrop is in [0, 1)": 0 <= self.recrop < 1,
             "seed is in [0, 2^32)": 0 <= self.seed < 2**32,
         }
         for rule, is_kept in limits.items():
@@ -106,3 +113,11 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{name}: {first['msg']}. Received: {first['input']!r}" if name else first["msg"]) from error
+
+
+def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe with the settings that `changes` names, as in its JSON, in the place of its own. Raises `ValueError`."""
+    values = recipe.as_dict()
+    for name, value in changes.items():
+        values[name] = {**values[name], **value} if isinstance(value, dict) and name in values else value
+    return recipe_from_dict(values)

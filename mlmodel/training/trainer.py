@@ -28,6 +28,8 @@ from mlmodel.training.options import RunOptions
 from mlmodel.training.outline import recrop_films
 from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe
+from mlmodel.training.sharpness import mix_sharpness
+from mlmodel.training.tones import mix_tones
 
 
 class StoppedError(Exception):
@@ -80,9 +82,7 @@ class Trainer:
         self.used = len(train.truth) - len(train.truth) % recipe.batch_size % self.devices.count
         self.steps = math.ceil(self.used / recipe.batch_size)
         self.weights = weigh_classes(train.truth) if recipe.class_weights else np.ones(2, np.float32)
-        self.recropped = (
-            recrop_films(train.films, train.truth, limit=recipe.recrop, seed=recipe.seed) if recipe.recrop else None
-        )
+        self.disguised = disguise_films(train, recipe)
         self.history: list[dict[str, float]] = []
         self.epoch, self.step, self.best, self.loss_sum = 0, 0, -1.0, 0.0
         self._is_stopped, self._save_at = False, time.monotonic() + options.checkpoint_seconds
@@ -152,9 +152,9 @@ class Trainer:
         films, truth = self.train.films[picked], self.train.truth[picked]
         weights = self.weights[truth.astype(int)]
         generator = np.random.default_rng([self.recipe.seed, self.epoch, self.step])
-        if self.recropped is not None:
-            is_copy = generator.random(len(picked)) < 0.5
-            films = np.where(is_copy[:, None, None, None], self.recropped[picked], films)
+        if self.disguised is not None:
+            is_copy = generator.random(len(picked)) < self.recipe.disguise
+            films = np.where(is_copy[:, None, None, None], self.disguised[picked], films)
         if self.recipe.mixup:
             films, truth, weights = mix_pairs(films, truth, weights, strength=self.recipe.mixup, generator=generator)
         logs = self.devices.train_on_batch(self.model, films, truth[:, None], weights)
@@ -269,6 +269,21 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def disguise_films(train: Examples, recipe: Recipe) -> NDArray[np.uint8] | None:
+    """A second copy of each film, in which outline, tones and sharpness say less of its class; None where the recipe wants
+    none of it. Done once per run: the share `disguise` of every batch is then taken from it."""
+    if not recipe.recrop and not recipe.retone and not recipe.resharpen:
+        return None
+    films = train.films
+    if recipe.recrop:
+        films = recrop_films(films, train.truth, limit=recipe.recrop, seed=recipe.seed)
+    if recipe.retone:
+        films = mix_tones(films, train.truth, limit=recipe.retone, seed=recipe.seed)
+    if recipe.resharpen:
+        films = mix_sharpness(films, train.truth, limit=recipe.resharpen, seed=recipe.seed)
+    return films
 
 
 def weigh_classes(truth: NDArray[np.float32]) -> NDArray[np.float32]:

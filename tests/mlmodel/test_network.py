@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from mlmodel.network import NetworkConfig, build_network
+from mlmodel.network import NetworkConfig, StochasticDepth, build_network
 from mlmodel.weights import load_weights, pack_weights, round_kernels
 
 pytestmark = pytest.mark.model
@@ -56,6 +56,7 @@ def test_a_film_is_scaled_inside_the_network() -> None:
         {"input_size": 4096},
         {"blocks": (0, 1, 1)},
         {"dropout": 1.0},
+        {"stochastic_depth": 1.0},
         {"depth": 18},
     ],
 )
@@ -67,6 +68,33 @@ def test_an_impossible_configuration_says_what_it_received(values: dict[str, Any
 def test_a_configuration_survives_json() -> None:
     config = NetworkConfig(blocks=(2, 2, 4), norm="batch")
     assert NetworkConfig.from_dict({**config.as_dict(), "blocks": [2, 2, 4], "widths": [64, 128, 256]}) == config
+
+
+def test_a_standardised_film_is_read_alike_however_it_was_exposed() -> None:
+    network = build_network(NetworkConfig(input_size=32, blocks=(1, 1), widths=(8, 8), standardise=True))
+    network.get_layer("logit").kernel.assign(np.ones((8, 1)))
+    films = np.random.default_rng(5).uniform(60, 180, (3, 32, 32, 1)).astype(np.float32)
+    blank = np.full((1, 32, 32, 1), 90, np.float32)
+    plain, darker = np.asarray(network(films)), np.asarray(network(films * 0.7 + 10))
+    assert np.ptp(plain) > 0.01
+    np.testing.assert_allclose(darker, plain, rtol=0.01)  # but for what keeps a blank film from division by nothing
+    assert np.isfinite(network(blank)).all()
+
+
+def test_stochastic_depth_leaves_branches_out_in_training_alone() -> None:
+    layer = StochasticDepth(0.25)
+    branch = np.ones((4000, 2, 2, 3), np.float32)
+    np.testing.assert_array_equal(np.asarray(layer(branch)), branch)
+    seen = np.asarray(layer(branch, training=True))
+    assert set(np.unique(seen)) == {0, np.float32(1 / 0.75)}
+    assert (seen == seen[:, :1, :1, :1]).all()  # of a film the whole branch or nothing
+    assert (seen[:, 0, 0, 0] == 0).mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_deeper_blocks_are_left_out_more_often() -> None:
+    network = build_network(NetworkConfig(input_size=32, blocks=(1, 3), widths=(8, 8), stochastic_depth=0.2))
+    rates = [layer.rate for layer in network.layers if isinstance(layer, StochasticDepth)]
+    assert rates == pytest.approx([0.05, 0.1, 0.15, 0.2])
 
 
 @pytest.mark.parametrize("norm", ["none", "batch"])
