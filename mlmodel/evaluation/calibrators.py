@@ -51,7 +51,7 @@ def fit_best(
     `groups` names the patient of each film. With fewer than two patients of a class nothing can be compared, and the
     temperature is kept.
     """
-    sample = _weigh(np.asarray(logits, np.float64), np.asarray(truth, np.float64), prevalence)
+    sample = weigh(np.asarray(logits, np.float64), np.asarray(truth, np.float64), prevalence)
     losses = cross_validate(sample, groups, seed=seed)
     kept = _choose(losses, np.asarray(groups)) if losses else METHODS[0]
     compared = {name: _summary(values, np.asarray(groups)) | {"kept": name == kept} for name, values in losses.items()}
@@ -125,8 +125,8 @@ def _standard_error(values: Values, groups: NDArray[Any]) -> float:
     return float(np.sqrt(len(sums) / max(1, len(sums) - 1) * (sums**2).sum()) / len(values))
 
 
-def _weigh(logits: Values, truth: Values, prevalence: float | None) -> Sample:
-    """Weights with a mean of one under which the prevalence is as stated."""
+def weigh(logits: Values, truth: Values, prevalence: float | None) -> Sample:
+    """Weights with a mean of one under which the prevalence is as stated. Raises `ValueError` for one that cannot be."""
     here = truth.mean()
     if prevalence is None:
         return Sample(logits, truth, np.ones_like(truth))

@@ -1,0 +1,262 @@
+"""Recipes compared by cross-validation over patients, each network judged on the patients that it did not see."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from mlmodel.evaluation.calibrators import apply, fit, weigh
+from mlmodel.evaluation.measures import auc
+from mlmodel.evaluation.operating_point import choose_threshold
+from mlmodel.pretrained import find_weights
+from mlmodel.training.dataset import DataError, LabelledFilm, find_films, load_films
+from mlmodel.training.habits import find_contrary
+from mlmodel.training.options import RunOptions
+from mlmodel.training.progress import Progress
+from mlmodel.training.recipe import Recipe, change_recipe
+from mlmodel.training.shifts import AS_THEY_ARE, SHIFTS, Films, Truth
+from mlmodel.training.splits import find_near_duplicates, group_films
+from mlmodel.training.trainer import Examples, Trainer, predict_logits
+
+Rows = NDArray[np.int64]
+Logits = NDArray[np.floating[Any]]
+VALIDATION_PARTS = 10  # one patient in so many chooses the epoch
+CLOSE = 0.05  # of probability, between a film and its full-size original
+NO_CHECKPOINTS = 1e9  # seconds between them: a trial is short
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One recipe under its name, and what its network starts from, as `RunOptions.weights` says."""
+
+    name: str
+    recipe: Recipe
+    weights: str
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """`folds` folds by patient, each of which judges what the others trained; of their patients one in `one_in` is trained
+    with, for the sake of time. Accuracies are for a share of pneumonia of `prevalence`, at a threshold for `sensitivity`."""
+
+    folds: int = 5
+    one_in: int = 1
+    prevalence: float = 0.62
+    sensitivity: float = 0.95
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        if self.folds < 2 or self.one_in < 1:
+            raise ValueError(f"There are at least two folds, and one_in is at least 1. Received: {self.folds}, {self.one_in}")
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Rows of the films that train, choose the epoch, and judge."""
+
+    train: Rows
+    validate: Rows
+    judge: Rows
+
+
+def read_trials(path: Path, base: Recipe, weights: str) -> list[Trial]:
+    """From a JSON file of names and, for each, what differs from `base`; `weights` may differ as well. Raises `ValueError`
+    naming the trial."""
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"The trials {path} cannot be read.") from error
+    if not isinstance(given, dict) or not given or not all(isinstance(changes, dict) for changes in given.values()):
+        raise ValueError(f"{path} is no JSON object of names and changes.")
+    trials = []
+    for name, changes in given.items():
+        start = changes.pop("weights", weights)
+        try:
+            trials.append(Trial(name, change_recipe(base, changes), str(start)))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    return trials
+
+
+def choose_trials(trials: Sequence[Trial], names: Sequence[str] | None) -> list[Trial]:
+    """Those with the names, or all. Raises `ValueError` for a name that there is not."""
+    if unknown := set(names or ()) - {trial.name for trial in trials}:
+        raise ValueError(f"There is no trial {', '.join(sorted(unknown))}.")
+    return [trial for trial in trials if names is None or trial.name in names]
+
+
+def make_folds(truth: Truth, groups: Rows, protocol: Protocol) -> list[Fold]:
+    """Every fold of the protocol. Raises `DataError` for too few patients."""
+
+    def split(parts: int, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
+        splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=protocol.seed)
+        for rest, part in splitter.split(rows, truth[rows], groups[rows]):
+            yield rows[rest], rows[part]
+
+    found = []
+    try:
+        for others, judge in split(protocol.folds, np.arange(len(truth))):
+            chosen = next(split(protocol.one_in, others))[1] if protocol.one_in > 1 else others
+            train, validate = next(split(VALIDATION_PARTS, chosen))
+            found.append(Fold(train, validate, judge))
+    except ValueError as error:
+        raise DataError("There are too few patients of each class for so many folds.") from error
+    return found
+
+
+class Comparison:
+    """Trials on one set of films. `full_size` are originals of some of them, known by their names, whose patients train
+    nothing."""
+
+    def __init__(
+        self, data: Path, protocol: Protocol, progress: Progress, *, full_size: Path | None = None, cache: Path | None = None
+    ) -> None:
+        self.protocol, self.progress, self.cache = protocol, progress, cache
+        self.films = find_films(data)
+        self.originals = find_films(full_size) if full_size else []
+        self.truth = np.array([film.label == "PNEUMONIA" for film in self.films], np.float32)
+        self.groups = np.array(group_films(self.films, find_near_duplicates(self._load(self.films, 64))))
+        self.folds = make_folds(self.truth, self.groups, protocol)
+        self.small = find_copies(self.films, self.originals)
+
+    def run(self, trial: Trial, number: int, imagenet_file: Path | None = None) -> dict[str, Any]:
+        """Train a network and judge it on the fold of that number: measures by name, and what was compared. Raises `DataError`
+        or `ValueError` for what cannot be trained, `StoppedError` on SIGTERM."""
+        started = time.monotonic()
+        fold, films = self.folds[number], self._load(self.films, trial.recipe.network.input_size)
+        train = fold.train[~np.isin(self.groups[fold.train], self.groups[self.small])]
+        if len(set(self.truth[train])) < 2:
+            raise DataError("The originals leave too few patients of each class to train with.")
+        network = self._train(trial, films, train, fold.validate, imagenet_file)
+        judged, truth = films[fold.judge], self.truth[fold.judge]
+        logits = {name: predict_both_ways(network, change(judged, truth)) for name, change in SHIFTS.items()}
+        found = measure_shifts(logits, truth, self.groups[fold.judge], self.protocol)
+        contrary = find_contrary(films[fold.train], self.truth[fold.train], judged, truth, seed=self.protocol.seed)
+        found["AUC, contrary"] = auc(truth[contrary], logits[AS_THEY_ARE][contrary])
+        if self.originals:
+            found |= self._measure_full_size(network, films, logits[AS_THEY_ARE], truth)
+        keras.backend.clear_session()
+        return {
+            "trial": trial.name,
+            "fold": number,
+            "protocol": asdict(self.protocol),
+            "trained_on": len(train),
+            "judged_on": len(truth),
+            "seconds": round(time.monotonic() - started),
+            "measures": found,
+        }
+
+    def _train(self, trial: Trial, films: Films, train: Rows, validate: Rows, imagenet_file: Path | None) -> keras.Model:
+        pretrained = find_weights(trial.weights, imagenet_file, trial.recipe.network)
+        with TemporaryDirectory() as folder:
+            trainer = Trainer(
+                trial.recipe,
+                Examples(films[train], self.truth[train]),
+                Examples(films[validate], self.truth[validate]),
+                options=RunOptions(weights=trial.weights, checkpoint_seconds=NO_CHECKPOINTS),
+                checkpoint=Path(folder) / "checkpoint.npz",
+                progress=self.progress,
+                fingerprint=trial.name,
+            )
+            if pretrained:
+                trainer.start_from(pretrained)
+            return trainer.fit()
+
+    def _measure_full_size(self, network: keras.Model, films: Films, logits: Logits, truth: Truth) -> dict[str, float]:
+        calibration = fit("platt", weigh(logits.astype(float), truth.astype(float), self.protocol.prevalence))
+        originals = predict_both_ways(network, self._load(self.originals, films.shape[1]))
+        copies = predict_both_ways(network, films[self.small])
+        difference = np.abs(apply(calibration, originals) - apply(calibration, copies))
+        return {"full size, close": float((difference <= CLOSE).mean()), "full size, largest": float(difference.max())}
+
+    def _load(self, films: list[LabelledFilm], size: int) -> Films:
+        return load_films(films, size, self.progress, self.cache)[0]
+
+
+def find_copies(films: Sequence[LabelledFilm], originals: Sequence[LabelledFilm]) -> Rows:
+    """The rows of the films that have the originals' names. Raises `DataError` where one is missing."""
+    rows = {Path(film.file).name: row for row, film in enumerate(films)}
+    for film in originals:
+        if Path(film.file).name not in rows:
+            raise DataError(f"{film.path} is the original of no film.")
+    return np.array([rows[Path(film.file).name] for film in originals], np.int64)
+
+
+def predict_both_ways(network: keras.Model, films: Films) -> Logits:
+    """(count,) logits, as served: the mean of film and mirror image."""
+    return (predict_logits(network, films) + predict_logits(network, films[:, :, ::-1])) / 2
+
+
+def measure_shifts(logits: Mapping[str, Logits], truth: Truth, groups: Rows, protocol: Protocol) -> dict[str, float]:
+    """For each shift the AUC, and the accuracy at the threshold that the films of one half of the patients, as they are, choose
+    for the other half's, and the other way round."""
+    found = {f"AUC, {name}": auc(truth, values) for name, values in logits.items()}
+    halves = groups % 2 == 0, groups % 2 == 1
+    plain = logits[AS_THEY_ARE]
+    thresholds = [choose_threshold(truth[half], plain[half], protocol.sensitivity) for half in halves]
+    for name, values in logits.items():
+        found[f"accuracy, {name}"] = fmean(
+            _accuracy(truth[half], values[half] >= threshold, protocol.prevalence)
+            for half, threshold in zip(halves, reversed(thresholds), strict=True)
+        )
+    return found
+
+
+def _accuracy(truth: Truth, is_positive: NDArray[np.bool_], prevalence: float) -> float:
+    sensitivity, specificity = is_positive[truth == 1].mean(), 1 - is_positive[truth == 0].mean()
+    return float(prevalence * sensitivity + (1 - prevalence) * specificity)
+
+
+def read_results(path: Path, protocol: Protocol) -> list[dict[str, Any]]:
+    """What earlier calls have found under this protocol, a JSON object a line. Raises `DataError` for another kind of file."""
+    if not path.exists():
+        return []
+    try:
+        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [result for result in found if result["protocol"] == asdict(protocol)]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{path} holds something else than results.") from error
+
+
+def add_result(path: Path, result: Mapping[str, Any]) -> None:
+    """A line of JSON more, on the disk when this returns; nothing of it where the disk is full. Raises `OSError`."""
+    with path.open("ab") as file:
+        start = file.tell()
+        try:
+            file.write(json.dumps(result).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(start)
+            raise
+
+
+def draw_table(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Markdown: a row for each trial, the mean over its folds and, behind ±, their standard deviation."""
+    by_trial: dict[str, list[Mapping[str, float]]] = {}
+    for result in results:
+        by_trial.setdefault(result["trial"], []).append(result["measures"])
+    if not by_trial:
+        return []
+    names = list(dict.fromkeys(name for measures in by_trial.values() for each in measures for name in each))
+    lines = ["| trial | folds | " + " | ".join(names) + " |", "|---|--:|" + "--:|" * len(names)]
+    for trial, measures in by_trial.items():
+        cells = [_state([each[name] for each in measures if name in each]) for name in names]
+        lines.append(f"| {trial} | {len(measures)} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _state(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    return f"{fmean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")

@@ -1,0 +1,167 @@
+"""`compare_recipes`: recipes judged on patients that their networks did not see, as the films are and changed."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from mlmodel.training.dataset import DataError
+from mlmodel.training.recipe import Recipe, change_recipe
+from mlmodel.training.shifts import AS_THEY_ARE, SHIFTS
+from mlmodel.training.trials import Protocol, draw_table, find_copies, make_folds, measure_shifts, read_trials
+from tests.mlmodel.films import draw_film, jpeg
+
+CONFIG = {
+    "network": {"input_size": 32, "blocks": [1, 1], "widths": [6, 8]},
+    "epochs": 2,
+    "batch_size": 16,
+    "learning_rate": 0.003,
+    "precision": "float32",
+    "averaging": 0.5,
+}
+TRIALS = {"as it is": {}, "wider": {"network": {"widths": [8, 8]}, "seed": 3}}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty drawn films of forty patients; those with pneumonia have a bright middle."""
+    folder = tmp_path_factory.mktemp("data")
+    for number in range(60):
+        film = draw_film(number, width=140, height=130) * 120
+        label = "PNEUMONIA" if number % 2 else "NORMAL"
+        if label == "PNEUMONIA":
+            film[40:90, 40:100] += 110
+        (folder / label).mkdir(exist_ok=True)
+        (folder / label / f"person{number % 40}_virus_{number}.jpeg").write_bytes(jpeg(film.astype(np.uint8)))
+    for label, number in (("NORMAL", 4), ("PNEUMONIA", 5)):
+        (folder / "originals" / label).mkdir(parents=True)
+        name = f"person{number}_virus_{number}.jpeg"
+        (folder / "originals" / label / name).write_bytes((folder / label / name).read_bytes())
+    (folder / "tiny.json").write_text(json.dumps(CONFIG))
+    (folder / "trials.json").write_text(json.dumps(TRIALS))
+    return folder
+
+
+def compare(data: Path, out: Path, *arguments: str) -> str:
+    output = StringIO()
+    given = [str(data / "trials.json"), "--data", str(data), "--out", str(out), "--config", str(data / "tiny.json")]
+    call_command("compare_recipes", *given, "--folds", "2", "--quiet", *arguments, stdout=output)
+    return output.getvalue()
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_every_trial_is_judged_on_every_fold_once(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    table = compare(data, out, "--full-size", str(data / "originals"), "--only", "as it is")
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(result["trial"], result["fold"]) for result in results] == [("as it is", 0), ("as it is", 1)]
+    assert sum(result["judged_on"] for result in results) == 60
+    wanted = {f"{measure}, {shift}" for measure in ("AUC", "accuracy") for shift in SHIFTS}
+    assert all(set(result["measures"]) == wanted | {"full size, close", "full size, largest"} for result in results)
+    assert all(result["measures"]["full size, largest"] == 0 for result in results)  # the originals are the films themselves
+    assert "| as it is | 2 |" in table
+    before = out.read_bytes()
+    compare(data, out, "--full-size", str(data / "originals"), "--use", "1")
+    assert out.read_bytes().startswith(before)
+    added = [json.loads(line) for line in out.read_text().splitlines()[2:]]
+    assert [(result["trial"], result["fold"]) for result in added] == [("wider", 1)]
+
+
+@pytest.mark.model
+def test_originals_of_every_film_leave_none_to_train_with(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="leave too few patients"):
+        compare(data, tmp_path / "results.jsonl", "--full-size", str(data))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "nothing"], "There is no trial nothing"),
+        (["--use", "2"], "The folds are 0 to 1"),
+        (["--one-in", "0"], "one_in is at least 1"),
+        (["--full-size", "nowhere"], "nowhere"),
+    ],
+)
+@pytest.mark.model
+def test_what_cannot_be_compared_is_said_in_a_line(data: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        compare(data, tmp_path / "results.jsonl", *arguments)
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+@pytest.mark.model
+def test_a_file_of_other_things_is_not_added_to(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "letter.txt"
+    out.write_text("Dear colleague\n")
+    with pytest.raises(CommandError, match="something else than results"):
+        compare(data, out)
+    assert out.read_text() == "Dear colleague\n"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"a": 1}'])
+def test_trials_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "trials.json").write_text(text)
+    with pytest.raises(ValueError, match=r"trials\.json"):
+        read_trials(tmp_path / "trials.json", Recipe(), "none")
+
+
+def test_a_trial_differs_where_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "trials.json").write_text(json.dumps({"deep": {"network": {"blocks": [3, 4, 6]}, "weights": "imagenet"}}))
+    (trial,) = read_trials(tmp_path / "trials.json", change_recipe(Recipe(), {"network": {"input_size": 96}}), "none")
+    assert (trial.recipe.network.blocks, trial.recipe.network.input_size, trial.weights) == ((3, 4, 6), 96, "imagenet")
+    (tmp_path / "trials.json").write_text(json.dumps({"deep": {"depth": 50}}))
+    with pytest.raises(ValueError, match="deep: There is no setting depth"):
+        read_trials(tmp_path / "trials.json", Recipe(), "none")
+
+
+def test_no_patient_is_on_two_sides_of_a_fold() -> None:
+    groups = np.repeat(np.arange(200), 3)
+    truth = (groups % 3 > 0).astype(np.float32)
+    whole = make_folds(truth, groups, Protocol())
+    assert sorted(np.concatenate([fold.judge for fold in whole])) == list(range(600))
+    for fold in [*whole, *make_folds(truth, groups, Protocol(one_in=3))]:
+        sides = [set(groups[rows]) for rows in (fold.train, fold.validate, fold.judge)]
+        assert sum(map(len, sides)) == len(set.union(*sides))
+    with pytest.raises(DataError, match="too few patients"):
+        make_folds(truth[:6], groups[:6], Protocol())
+
+
+def test_only_the_outline_of_the_class_that_is_meant_changes() -> None:
+    films = np.random.default_rng(1).integers(0, 255, (4, 48, 48, 1)).astype(np.uint8)
+    truth = np.array([0, 1, 0, 1], np.float32)
+    changed = {name: (change(films, truth) != films).any(axis=(1, 2, 3)).tolist() for name, change in SHIFTS.items()}
+    assert changed[AS_THEY_ARE] == [False] * 4
+    assert changed["normals wide"] == [True, False, True, False]
+    assert changed["outlines swapped"] == [True] * 4
+
+
+def test_half_of_the_patients_choose_the_threshold_for_the_others() -> None:
+    truth = np.tile(np.array([0, 0, 1, 1], np.float32), 10)
+    groups = np.repeat([0, 1], 20)
+    plain = np.tile(np.array([-2, -1, 1, 2], np.float32), 10)
+    moved = plain - 1.5  # a shift that makes half of the diseased look healthy
+    found = measure_shifts({AS_THEY_ARE: plain, "moved": moved}, truth, groups, Protocol(prevalence=0.62))
+    assert found[f"AUC, {AS_THEY_ARE}"] == found["AUC, moved"] == 1
+    assert found[f"accuracy, {AS_THEY_ARE}"] == 1
+    assert found["accuracy, moved"] == pytest.approx(0.5 * 0.62 + 0.38)
+
+
+def test_an_original_without_its_copy_is_named(data: Path) -> None:
+    from mlmodel.training.dataset import find_films
+
+    films = find_films(data)
+    assert find_copies(films, films[3:5]).tolist() == [3, 4]
+    with pytest.raises(DataError, match="is the original of no film"):
+        find_copies(films[1:], films[:1])
+
+
+def test_the_table_has_mean_and_deviation() -> None:
+    results = [{"trial": "one", "measures": {"AUC": value}} for value in (0.9, 0.92)]
+    assert draw_table([*results, {"trial": "two", "measures": {"AUC": 0.5}}])[2:] == [
+        "| one | 2 | 0.9100 ± 0.0141 |",
+        "| two | 1 | 0.5000 |",
+    ]
