@@ -40,7 +40,7 @@ def main() -> None:
     stack = np.stack(arrays)[..., None]
     report: dict[str, Any] = {"films": source, "count": len(films), "engine": predictor.engine}
     report |= folder_against_engine(predictor, films, stack)
-    report |= single_against_bare(predictor, films[:SINGLES], stack.shape[1])
+    report |= single_against_bare(predictor, films[:: len(films) // SINGLES], stack.shape[1])
     report |= engine_against_onnx_runtime(predictor, stack)
     predictor.close()
     show(report)
