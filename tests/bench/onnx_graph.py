@@ -11,6 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from mlmodel.network import LEAST_VARIANCE
+
 OPSET = 18
 
 
@@ -109,6 +111,16 @@ def _add_rescaling(graph: OnnxGraph, layer: Any, inputs: list[str]) -> str:
     return graph.add("Add", [graph.add("Mul", [*inputs, scale], "scaled"), offset], layer.name)
 
 
+def _add_standardising(graph: OnnxGraph, layer: Any, inputs: list[str]) -> str:
+    axes = graph.constant("film_axes", np.array([1, 2, 3]))
+    least = graph.constant("least_variance", np.array(255**2 * LEAST_VARIANCE, np.float32))
+    mean = graph.add("ReduceMean", [*inputs, axes], "film_mean", keepdims=1)
+    centred = graph.add("Sub", [*inputs, mean], "centred")
+    squares = graph.add("ReduceMean", [graph.add("Mul", [centred, centred], "squares"), axes], "variance", keepdims=1)
+    deviation = graph.add("Sqrt", [graph.add("Add", [squares, least], "enough_variance")], "deviation")
+    return graph.add("Div", [centred, deviation], layer.name)
+
+
 def _add_padding(graph: OnnxGraph, layer: Any, inputs: list[str]) -> str:
     (top, bottom), (left, right) = layer.padding
     pads = graph.constant(f"{layer.name}_pads", np.array([0, 0, top, left, 0, 0, bottom, right]))
@@ -137,9 +149,10 @@ def _add_concatenation(graph: OnnxGraph, layer: Any, inputs: list[str]) -> str:
     return graph.add("Concat", inputs, layer.name, axis=1)
 
 
-SAME_EVERYWHERE = {"ReLU": "Relu", "Add": "Add", "Activation": "Identity", "Dropout": "Identity"}
+SAME_EVERYWHERE = {"ReLU": "Relu", "Add": "Add", "Activation": "Identity", "Dropout": "Identity", "StochasticDepth": "Identity"}
 WITH_PARAMETERS = {
     "Rescaling": _add_rescaling,
+    "StandardiseFilm": _add_standardising,
     "ZeroPadding2D": _add_padding,
     "Concatenate": _add_concatenation,
     "Conv2D": _add_convolution,
