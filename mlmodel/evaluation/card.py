@@ -37,14 +37,16 @@ RECIPE = (
     ("weight_decay", "Weight decay"),
     ("label_smoothing", "Label smoothing"),
     ("mixup", "Mixup, strength"),
-    ("disguise", "Share of films taken from copies whose habits say less of the class"),
-    ("recrop", "Their outlines spread by up to, as a logarithm"),
-    ("retone", "Their tones moved to those of other films by up to"),
-    ("resharpen", "Their sharpness moved to that of other films by up to"),
     ("class_weights", "Classes weighted equally"),
     ("averaging", "Weight averaging"),
     ("precision", "Arithmetic"),
     ("seed", "Seed"),
+)
+COPIES = (
+    ("disguise", "Share of films taken from copies whose habits say less of the class"),
+    ("reoutline", "Their outlines spread by up to, as a logarithm"),
+    ("retone", "Their tones moved to those of other films by up to"),
+    ("resharpen", "Their sharpness moved to that of other films by up to"),
 )
 NETWORK = (
     ("block", "Kind of block"),
@@ -54,6 +56,7 @@ NETWORK = (
     ("standardise", "Each film standardised"),
     ("head", "Head"),
     ("dropout", "Dropout"),
+    ("stochastic_depth", "Stochastic depth"),
 )
 PARTS = (
     ("train", "Training"),
@@ -158,11 +161,13 @@ def _network(metadata: Mapping[str, Any]) -> Lines:
     training, network = metadata.get("training", {}), metadata.get("network", {})
     recipe = training.get("recipe", {})
     members = [member["training"] for member in training.get("members", [])] or [training]
-    epochs = " and ".join(str(len(member["history"])) for member in members if member.get("history"))
+    epochs = _epochs([len(member["history"]) for member in members if member.get("history")])
     started = " and ".join(sorted({str(member.get("started_from") or "random") for member in members}))
     rows = [("Input, pixels", " x ".join(str(side) for side in metadata.get("input_shape", ())))]
     rows += [(name, _plain(network[key])) for key, name in NETWORK if key in network]
     rows += [(name, _plain(recipe[key])) for key, name in RECIPE if key in recipe]
+    if any(recipe.get(key) for key, _ in COPIES[1:]):
+        rows += [(name, _plain(recipe[key])) for key, name in COPIES if key in recipe]
     rows.append(("Weights at the start", started))
     if len(members) > 1:
         rows.append(("Networks joined, their logits averaged", str(len(members))))
@@ -174,7 +179,7 @@ def _network(metadata: Mapping[str, Any]) -> Lines:
         "",
         *_table(("", ""), rows),
         "",
-        f"Trained for {epochs} epochs; {text.SELECTION}" if epochs else text.SELECTION,
+        f"Trained for {epochs}; {text.SELECTION}" if epochs else text.SELECTION,
         "",
         f"Preprocessing [9]: {_preprocessing(metadata.get('preprocessing', {}))}.",
         "",
@@ -321,6 +326,12 @@ def _state(measure: Mapping[str, Any], share: bool, signed: bool = False) -> str
     said = [form.format(100 * bound if share else bound) for bound in bounds if bound is not None]
     unit = " %" if share else ""
     return f"{said[0]}{unit} ({said[1]} to {said[2]})" if len(said) == 3 else f"{said[0]}{unit}"
+
+
+def _epochs(counts: Sequence[int]) -> str:
+    if len(set(counts)) < 2:
+        return f"{counts[0]} epochs{' each' if len(counts) > 1 else ''}" if counts else ""
+    return f"{', '.join(map(str, counts[:-1]))} and {counts[-1]} epochs"
 
 
 def _plain(value: Any) -> str:

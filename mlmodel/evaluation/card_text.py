@@ -35,7 +35,8 @@ NETWORK = (
     "and averaged."
 )
 SELECTION = (
-    "the weights of the epoch with the highest AUC on the validation part were kept. The test part had no say in any choice."
+    "the weights of the epoch with the highest AUC on the validation part were kept. The test part had no say in "
+    "weights, calibration or threshold."
 )
 CALIBRATION = "It was fitted on patients that neither training nor the choice of the epoch had seen."
 UNCALIBRATED = "The stated probability is what training left, and may be too sure of itself."

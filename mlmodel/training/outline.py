@@ -13,11 +13,11 @@ from PIL import Image
 APART = float(np.log(1.47 / 1.19))  # of the classes' median outlines, in logarithms of the aspect ratio
 
 
-def recrop_films(films: NDArray[np.uint8], truth: NDArray[np.float32], *, limit: float, seed: int) -> NDArray[np.uint8]:
+def change_outlines(films: NDArray[np.uint8], truth: NDArray[np.float32], *, limit: float, seed: int) -> NDArray[np.uint8]:
     """A copy of each film (count, size, size, 1), cropped to another outline and squeezed again: the classes meet half-way, and
     each film is moved from there by a factor whose logarithm is drawn evenly from -`limit` to `limit`.
 
-    Not the other class's outline for every film: then the trace that cropping leaves in a film would tell the class.
+    Not the other class's outline for every film: cropping leaves a trace, which would then tell the class. Here it says little.
     """
     generator = np.random.default_rng([seed, len(films)])
     size = films.shape[1]

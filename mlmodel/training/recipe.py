@@ -46,7 +46,7 @@ class Recipe:
     weight_decay: float = 0.02
     label_smoothing: float = 0.0
     mixup: float = 0.0
-    recrop: float = 0.0
+    reoutline: float = 0.0
     retone: float = 0.0
     resharpen: float = 0.0
     disguise: float = 0.5
@@ -70,7 +70,7 @@ class Recipe:
             "retone, resharpen and disguise are in [0, 1]": (
                 min(self.retone, self.resharpen, self.disguise) >= 0 and max(self.retone, self.resharpen, self.disguise) <= 1
             ),
-            "recrop is in [0, 1)": 0 <= self.recrop < 1,
+            "reoutline is in [0, 1)": 0 <= self.reoutline < 1,
             "seed is in [0, 2^32)": 0 <= self.seed < 2**32,
         }
         for rule, is_kept in limits.items():
@@ -99,6 +99,9 @@ def read_recipe(name_or_path: str) -> Recipe:
 
 def recipe_from_dict(values: dict[str, Any]) -> Recipe:
     """The inverse of `Recipe.as_dict`. Raises `ValueError` for a setting that is unknown or of the wrong kind."""
+    if "recrop" in values:  # up to 1.1.0, where every copy was cropped towards the other class's outline
+        values = {**values, "reoutline": values["recrop"]}
+        del values["recrop"]
     for kind, given in (
         (Recipe, values),
         (NetworkConfig, values.get("network")),
@@ -119,5 +122,6 @@ def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """The recipe with the settings that `changes` names, as in its JSON, in the place of its own. Raises `ValueError`."""
     values = recipe.as_dict()
     for name, value in changes.items():
-        values[name] = {**values[name], **value} if isinstance(value, dict) and name in values else value
+        mine = values.get(name)
+        values[name] = {**mine, **value} if isinstance(mine, dict) and isinstance(value, dict) else value
     return recipe_from_dict(values)

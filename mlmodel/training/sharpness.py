@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 COARSEST = 12  # cycles a side: what is larger is anatomy, and stays
 STRONGEST = 4.0  # gain
+ROUNDING = 1e-9  # a whole number of cycles must not fall into the ring below
 
 
 def mix_sharpness(films: NDArray[np.uint8], truth: NDArray[np.floating], *, limit: float, seed: int) -> NDArray[np.uint8]:
     """A copy of films (count, size, size, 1) in which sharpness says less of the class: the fine structure of each is made
     stronger or weaker, ring by ring of the spectrum, up to `limit` of the way, by a share drawn evenly, to that of a film of
-    either class (after Yang and Soatto, FDA, CVPR 2020)."""
+    either class (after Yang and Soatto, FDA, CVPR 2020). A film of less than twice `COARSEST` pixels a side has none."""
     generator = np.random.default_rng([seed, len(films)])
     size = films.shape[1]
     rings = _rings(size)
@@ -31,9 +32,9 @@ def mix_sharpness(films: NDArray[np.uint8], truth: NDArray[np.floating], *, limi
 
 
 def _rings(size: int) -> NDArray[np.intp]:
-    """(size, size / 2 + 1): how many cycles a side each coefficient of `rfft2` has, at most half of the size."""
+    """(size, size / 2 + 1): how many whole cycles a side each coefficient of `rfft2` has, at most half of the size."""
     down, across = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]
-    return np.minimum(np.hypot(down, across) * size, size // 2).astype(np.intp)
+    return np.minimum(np.hypot(down, across) * size + ROUNDING, size // 2).astype(np.intp)
 
 
 def _profile(spectrum: NDArray[np.complexfloating], rings: NDArray[np.intp]) -> NDArray[np.float64]:

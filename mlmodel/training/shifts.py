@@ -7,6 +7,7 @@ say why), and changed more widely than it was trained on.
 
 from collections.abc import Callable, Mapping
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -46,7 +47,7 @@ def _swap_tones(films: Films, truth: Truth) -> Films:
 def _vary_strongly(films: Films, truth: Truth) -> Films:
     """Each film in its own way, by the same numbers whenever the same films are asked for."""
     change = Augment(STRONG, seed=len(films))
-    parts = [np.asarray(change(films[at : at + BATCH], training=True)) for at in range(0, len(films), BATCH)]
+    parts = [keras.ops.convert_to_numpy(change(films[at : at + BATCH], training=True)) for at in range(0, len(films), BATCH)]
     return np.rint(np.concatenate(parts)).astype(np.uint8)
 
 

@@ -31,8 +31,8 @@ def move_tones(
 
 
 def mix_tones(films: NDArray[np.uint8], truth: Classes, *, limit: float, seed: int) -> NDArray[np.uint8]:
-    """A copy in which tones say less of the class, or with a `limit` of 1 next to nothing: each film moved up to `limit` of the
-    way, by a share drawn evenly, to the tones of a film of either class."""
+    """A copy in which tones say less of the class: each film moved up to `limit` of the way, by a share drawn evenly, to the
+    tones of a film of either class. With a `limit` of 1 half of what told the classes apart is left."""
     generator = np.random.default_rng([seed, len(films)])
     towards = generator.integers(0, 2, len(films)).astype(np.float32)
     return move_tones(films, truth, towards, generator.uniform(0, limit, len(films)), generator)

@@ -25,7 +25,7 @@ from mlmodel.training.dataset import DataError
 from mlmodel.training.distribution import spread_over
 from mlmodel.training.mixing import mix_pairs
 from mlmodel.training.options import RunOptions
-from mlmodel.training.outline import recrop_films
+from mlmodel.training.outline import change_outlines
 from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe
 from mlmodel.training.sharpness import mix_sharpness
@@ -274,11 +274,11 @@ class Trainer:
 def disguise_films(train: Examples, recipe: Recipe) -> NDArray[np.uint8] | None:
     """A second copy of each film, in which outline, tones and sharpness say less of its class; None where the recipe wants
     none of it. Done once per run: the share `disguise` of every batch is then taken from it."""
-    if not recipe.recrop and not recipe.retone and not recipe.resharpen:
+    if not recipe.reoutline and not recipe.retone and not recipe.resharpen:
         return None
     films = train.films
-    if recipe.recrop:
-        films = recrop_films(films, train.truth, limit=recipe.recrop, seed=recipe.seed)
+    if recipe.reoutline:
+        films = change_outlines(films, train.truth, limit=recipe.reoutline, seed=recipe.seed)
     if recipe.retone:
         films = mix_tones(films, train.truth, limit=recipe.retone, seed=recipe.seed)
     if recipe.resharpen:

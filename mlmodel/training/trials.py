@@ -1,14 +1,14 @@
 """Recipes compared by cross-validation over patients, each network judged on the patients that it did not see."""
 
 import json
-import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -18,20 +18,22 @@ from sklearn.model_selection import StratifiedGroupKFold
 from mlmodel.evaluation.calibrators import apply, fit, weigh
 from mlmodel.evaluation.measures import auc
 from mlmodel.evaluation.operating_point import choose_threshold
-from mlmodel.pretrained import find_weights
+from mlmodel.pretrained import Pretrained
 from mlmodel.training.dataset import DataError, LabelledFilm, find_films, load_films
 from mlmodel.training.habits import find_contrary
 from mlmodel.training.options import RunOptions
 from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe, change_recipe
 from mlmodel.training.shifts import AS_THEY_ARE, SHIFTS, Films, Truth
-from mlmodel.training.splits import find_near_duplicates, group_films
+from mlmodel.training.splits import find_near_duplicates, group_films, read_split
 from mlmodel.training.trainer import Examples, Trainer, predict_logits
 
 Rows = NDArray[np.int64]
 Logits = NDArray[np.floating[Any]]
 VALIDATION_PARTS = 10  # one patient in so many chooses the epoch
 CLOSE = 0.05  # of probability, between a film and its full-size original
+SMALL = 64  # pixels, to find near-duplicates by
+TOO_FEW = "There are too few patients of each class for so many folds."
 NO_CHECKPOINTS = 1e9  # seconds between them: a trial is short
 
 
@@ -110,34 +112,59 @@ def make_folds(truth: Truth, groups: Rows, protocol: Protocol) -> list[Fold]:
             train, validate = next(split(VALIDATION_PARTS, chosen))
             found.append(Fold(train, validate, judge))
     except ValueError as error:
-        raise DataError("There are too few patients of each class for so many folds.") from error
+        raise DataError(TOO_FEW) from error
+    for fold in found:
+        halves = (fold.judge[half] for half in _halves(groups[fold.judge]))
+        if any(len(set(truth[rows])) < 2 for rows in (fold.train, fold.validate, *halves)):
+            raise DataError(TOO_FEW)
     return found
 
 
 class Comparison:
     """Trials on one set of films. `full_size` are originals of some of them, known by their names, whose patients train
-    nothing."""
+    nothing. `split` is the manifest of a version: the films of its test part are left out, for it to judge alone."""
 
     def __init__(
-        self, data: Path, protocol: Protocol, progress: Progress, *, full_size: Path | None = None, cache: Path | None = None
+        self,
+        data: Path,
+        protocol: Protocol,
+        progress: Progress,
+        *,
+        full_size: Path | None = None,
+        split: Path | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.protocol, self.progress, self.cache = protocol, progress, cache
-        self.films = find_films(data)
+        self.films, hashes, small = self._find(find_films(data), split)
         self.originals = find_films(full_size) if full_size else []
         self.truth = np.array([film.label == "PNEUMONIA" for film in self.films], np.float32)
-        self.groups = np.array(group_films(self.films, find_near_duplicates(self._load(self.films, 64))))
+        self.groups = np.array(group_films(self.films, find_near_duplicates(small)))
         self.folds = make_folds(self.truth, self.groups, protocol)
         self.small = find_copies(self.films, self.originals)
+        named = [[film.label, film.patient, digest] for film, digest in zip(self.films, hashes, strict=True)]
+        self.films_sha256 = sha256(json.dumps([named, self.small.tolist()]).encode()).hexdigest()
 
-    def run(self, trial: Trial, number: int, imagenet_file: Path | None = None) -> dict[str, Any]:
-        """Train a network and judge it on the fold of that number: measures by name, and what was compared. Raises `DataError`
-        or `ValueError` for what cannot be trained, `StoppedError` on SIGTERM."""
+    def describe(self, trial: Trial, number: int, pretrained: Pretrained | None) -> dict[str, Any]:
+        """All that decides what comes out, as JSON has it."""
+        plan = {
+            "trial": trial.name,
+            "fold": number,
+            "protocol": asdict(self.protocol),
+            "recipe": trial.recipe.as_dict(),
+            "weights_sha256": pretrained.sha256 if pretrained else None,
+            "films_sha256": self.films_sha256,
+        }
+        return cast("dict[str, Any]", json.loads(json.dumps(plan)))
+
+    def run(self, trial: Trial, number: int, pretrained: Pretrained | None) -> dict[str, Any]:
+        """Train a network and judge it on the fold of that number: what `describe` says, and measures by name. Raises
+        `DataError` or `ValueError` for what cannot be trained, `StoppedError` on SIGTERM."""
         started = time.monotonic()
         fold, films = self.folds[number], self._load(self.films, trial.recipe.network.input_size)
         train = fold.train[~np.isin(self.groups[fold.train], self.groups[self.small])]
         if len(set(self.truth[train])) < 2:
             raise DataError("The originals leave too few patients of each class to train with.")
-        network = self._train(trial, films, train, fold.validate, imagenet_file)
+        network = self._train(trial, films, train, fold.validate, pretrained)
         judged, truth = films[fold.judge], self.truth[fold.judge]
         logits = {name: predict_both_ways(network, change(judged, truth)) for name, change in SHIFTS.items()}
         found = measure_shifts(logits, truth, self.groups[fold.judge], self.protocol)
@@ -147,17 +174,14 @@ class Comparison:
             found |= self._measure_full_size(network, films, logits[AS_THEY_ARE], truth)
         keras.backend.clear_session()
         return {
-            "trial": trial.name,
-            "fold": number,
-            "protocol": asdict(self.protocol),
+            **self.describe(trial, number, pretrained),
             "trained_on": len(train),
             "judged_on": len(truth),
             "seconds": round(time.monotonic() - started),
             "measures": found,
         }
 
-    def _train(self, trial: Trial, films: Films, train: Rows, validate: Rows, imagenet_file: Path | None) -> keras.Model:
-        pretrained = find_weights(trial.weights, imagenet_file, trial.recipe.network)
+    def _train(self, trial: Trial, films: Films, train: Rows, validate: Rows, pretrained: Pretrained | None) -> keras.Model:
         with TemporaryDirectory() as folder:
             trainer = Trainer(
                 trial.recipe,
@@ -179,17 +203,27 @@ class Comparison:
         difference = np.abs(apply(calibration, originals) - apply(calibration, copies))
         return {"full size, close": float((difference <= CLOSE).mean()), "full size, largest": float(difference.max())}
 
+    def _find(self, films: list[LabelledFilm], split: Path | None) -> tuple[list[LabelledFilm], list[str], Films]:
+        """Films, their SHA-256, and how they look when they are small, but for those of the split's test part."""
+        small, hashes = load_films(films, SMALL, self.progress, self.cache)
+        parts = read_split(split).films if split else {}
+        kept = [index for index, digest in enumerate(hashes) if parts.get(digest) != "test"]
+        return [films[index] for index in kept], [hashes[index] for index in kept], small[kept]
+
     def _load(self, films: list[LabelledFilm], size: int) -> Films:
         return load_films(films, size, self.progress, self.cache)[0]
 
 
 def find_copies(films: Sequence[LabelledFilm], originals: Sequence[LabelledFilm]) -> Rows:
-    """The rows of the films that have the originals' names. Raises `DataError` where one is missing."""
-    rows = {Path(film.file).name: row for row, film in enumerate(films)}
-    for film in originals:
-        if Path(film.file).name not in rows:
-            raise DataError(f"{film.path} is the original of no film.")
-    return np.array([rows[Path(film.file).name] for film in originals], np.int64)
+    """The rows of the films that have the originals' names. Raises `DataError` where one has none or several."""
+    rows: dict[str, list[int]] = {}
+    for row, film in enumerate(films):
+        rows.setdefault(Path(film.file).name, []).append(row)
+    found = [rows.get(Path(film.file).name, []) for film in originals]
+    for film, each in zip(originals, found, strict=True):
+        if len(each) != 1:
+            raise DataError(f"{film.path} is the original of {len(each) or 'no'} film{'s' if len(each) > 1 else ''}.")
+    return np.array([row for each in found for row in each], np.int64)
 
 
 def predict_both_ways(network: keras.Model, films: Films) -> Logits:
@@ -201,7 +235,7 @@ def measure_shifts(logits: Mapping[str, Logits], truth: Truth, groups: Rows, pro
     """For each shift the AUC, and the accuracy at the threshold that the films of one half of the patients, as they are, choose
     for the other half's, and the other way round."""
     found = {f"AUC, {name}": auc(truth, values) for name, values in logits.items()}
-    halves = groups % 2 == 0, groups % 2 == 1
+    halves = _halves(groups)
     plain = logits[AS_THEY_ARE]
     thresholds = [choose_threshold(truth[half], plain[half], protocol.sensitivity) for half in halves]
     for name, values in logits.items():
@@ -212,51 +246,11 @@ def measure_shifts(logits: Mapping[str, Logits], truth: Truth, groups: Rows, pro
     return found
 
 
+def _halves(groups: Rows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Two halves of the patients."""
+    return groups % 2 == 0, groups % 2 == 1
+
+
 def _accuracy(truth: Truth, is_positive: NDArray[np.bool_], prevalence: float) -> float:
     sensitivity, specificity = is_positive[truth == 1].mean(), 1 - is_positive[truth == 0].mean()
     return float(prevalence * sensitivity + (1 - prevalence) * specificity)
-
-
-def read_results(path: Path, protocol: Protocol) -> list[dict[str, Any]]:
-    """What earlier calls have found under this protocol, a JSON object a line. Raises `DataError` for another kind of file."""
-    if not path.exists():
-        return []
-    try:
-        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [result for result in found if result["protocol"] == asdict(protocol)]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(f"{path} holds something else than results.") from error
-
-
-def add_result(path: Path, result: Mapping[str, Any]) -> None:
-    """A line of JSON more, on the disk when this returns; nothing of it where the disk is full. Raises `OSError`."""
-    with path.open("ab") as file:
-        start = file.tell()
-        try:
-            file.write(json.dumps(result).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError:
-            file.truncate(start)
-            raise
-
-
-def draw_table(results: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Markdown: a row for each trial, the mean over its folds and, behind ±, their standard deviation."""
-    by_trial: dict[str, list[Mapping[str, float]]] = {}
-    for result in results:
-        by_trial.setdefault(result["trial"], []).append(result["measures"])
-    if not by_trial:
-        return []
-    names = list(dict.fromkeys(name for measures in by_trial.values() for each in measures for name in each))
-    lines = ["| trial | folds | " + " | ".join(names) + " |", "|---|--:|" + "--:|" * len(names)]
-    for trial, measures in by_trial.items():
-        cells = [_state([each[name] for each in measures if name in each]) for name in names]
-        lines.append(f"| {trial} | {len(measures)} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def _state(values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    return f"{fmean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")

@@ -1,6 +1,7 @@
 """`compare_recipes`: recipes judged on patients that their networks did not see, as the films are and changed."""
 
 import json
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from mlmodel.training.dataset import DataError
-from mlmodel.training.recipe import Recipe, change_recipe
+from mlmodel.training.dataset import DataError, LabelledFilm, find_films
+from mlmodel.training.recipe import Recipe, change_recipe, read_recipe
 from mlmodel.training.shifts import AS_THEY_ARE, SHIFTS
-from mlmodel.training.trials import Protocol, draw_table, find_copies, make_folds, measure_shifts, read_trials
+from mlmodel.training.splits import Part, write_manifest
+from mlmodel.training.trial_results import add_result, draw_table, read_results
+from mlmodel.training.trials import Protocol, find_copies, make_folds, measure_shifts, read_trials
 from tests.mlmodel.films import draw_film, jpeg
 
 CONFIG = {
@@ -52,6 +55,15 @@ def compare(data: Path, out: Path, *arguments: str) -> str:
     return output.getvalue()
 
 
+def split_of(data: Path, part: Part, count: int) -> bytes:
+    """The manifest of a split with `count` films in the part and the others in train."""
+    films = find_films(data)
+    parts: list[Part] = [part if index < count else "train" for index in range(len(films))]
+    hashes = [sha256(film.path.read_bytes()).hexdigest() for film in films]
+    alone = [LabelledFilm(film.path, film.file, film.label, film.file) for film in films]  # a patient each
+    return write_manifest(alone, hashes, range(len(films)), parts)
+
+
 @pytest.mark.model
 @pytest.mark.slow
 def test_every_trial_is_judged_on_every_fold_once(data: Path, tmp_path: Path) -> None:
@@ -61,14 +73,32 @@ def test_every_trial_is_judged_on_every_fold_once(data: Path, tmp_path: Path) ->
     assert [(result["trial"], result["fold"]) for result in results] == [("as it is", 0), ("as it is", 1)]
     assert sum(result["judged_on"] for result in results) == 60
     wanted = {f"{measure}, {shift}" for measure in ("AUC", "accuracy") for shift in SHIFTS}
-    assert all(set(result["measures"]) == wanted | {"full size, close", "full size, largest"} for result in results)
+    wanted |= {"AUC, contrary", "full size, close", "full size, largest"}
+    assert all(set(result["measures"]) == wanted for result in results)
     assert all(result["measures"]["full size, largest"] == 0 for result in results)  # the originals are the films themselves
     assert "| as it is | 2 |" in table
     before = out.read_bytes()
-    compare(data, out, "--full-size", str(data / "originals"), "--use", "1")
+    compare(data, out, "--full-size", str(data / "originals"), "--use", "1", "1")
     assert out.read_bytes().startswith(before)
     added = [json.loads(line) for line in out.read_text().splitlines()[2:]]
     assert [(result["trial"], result["fold"]) for result in added] == [("wider", 1)]
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_another_recipe_or_other_films_are_no_known_result(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    given = ["--only", "as it is", "--use", "0"]
+    compare(data, out, *given)
+    (tmp_path / "tiny.json").write_text(json.dumps({**CONFIG, "learning_rate": 0.001}))
+    compare(data, out, *given, "--config", str(tmp_path / "tiny.json"))
+    (tmp_path / "split.csv").write_bytes(split_of(data, "test", 8))
+    table = compare(data, out, *given, "--split", str(tmp_path / "split.csv"))
+    results = read_results(out)
+    assert [result["recipe"]["learning_rate"] for result in results] == [0.003, 0.001, 0.003]
+    assert results[0]["films_sha256"] == results[1]["films_sha256"] != results[2]["films_sha256"]
+    assert results[2]["trained_on"] + results[2]["judged_on"] < results[0]["trained_on"] + results[0]["judged_on"]
+    assert "| as it is | 1 |" in table
 
 
 @pytest.mark.model
@@ -90,16 +120,35 @@ def test_originals_of_every_film_leave_none_to_train_with(data: Path, tmp_path: 
 def test_what_cannot_be_compared_is_said_in_a_line(data: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
     with pytest.raises(CommandError, match=said):
         compare(data, tmp_path / "results.jsonl", *arguments)
-    assert not (tmp_path / "results.jsonl").exists()
+    assert not (tmp_path / "results.jsonl").exists() or not (tmp_path / "results.jsonl").read_bytes()
 
 
 @pytest.mark.model
 def test_a_file_of_other_things_is_not_added_to(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "letter.txt"
-    out.write_text("Dear colleague\n")
-    with pytest.raises(CommandError, match="something else than results"):
-        compare(data, out)
-    assert out.read_text() == "Dear colleague\n"
+    for text in ("Dear colleague\n", "Dear colleague", '{"patient": 1}\n'):
+        out.write_text(text)
+        with pytest.raises(CommandError, match="something else than results"):
+            compare(data, out)
+        assert out.read_text() == text
+
+
+@pytest.mark.model
+def test_where_nothing_can_be_written_is_said_before_the_work(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="could not be written"):
+        compare(data, tmp_path / "nowhere" / "results.jsonl")
+
+
+def test_a_line_that_was_cut_off_is_found_again_and_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    results = [{"trial": name, "fold": 0} for name in ("one", "two", "three")]
+    add_result(out, results[0])
+    whole = out.read_bytes()
+    add_result(out, results[1])
+    out.write_bytes(out.read_bytes()[: len(whole) + 12])
+    assert read_results(out) == results[:1]
+    add_result(out, results[2])
+    assert read_results(out) == [results[0], results[2]]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"a": 1}'])
@@ -116,6 +165,15 @@ def test_a_trial_differs_where_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "trials.json").write_text(json.dumps({"deep": {"depth": 50}}))
     with pytest.raises(ValueError, match="deep: There is no setting depth"):
         read_trials(tmp_path / "trials.json", Recipe(), "none")
+    (tmp_path / "trials.json").write_text(json.dumps({"deep": {"epochs": {"most": 50}}}))
+    with pytest.raises(ValueError, match="deep: epochs"):
+        read_trials(tmp_path / "trials.json", Recipe(), "none")
+
+
+def test_the_trials_that_come_with_the_project_can_be_run() -> None:
+    trials = read_trials(Path("mlmodel/training/trials.json"), read_recipe("default"), "none")
+    assert trials[0].recipe == read_recipe("default")
+    assert len({str(trial) for trial in trials}) == len(trials) > 10
 
 
 def test_no_patient_is_on_two_sides_of_a_fold() -> None:
@@ -126,8 +184,9 @@ def test_no_patient_is_on_two_sides_of_a_fold() -> None:
     for fold in [*whole, *make_folds(truth, groups, Protocol(one_in=3))]:
         sides = [set(groups[rows]) for rows in (fold.train, fold.validate, fold.judge)]
         assert sum(map(len, sides)) == len(set.union(*sides))
-    with pytest.raises(DataError, match="too few patients"):
-        make_folds(truth[:6], groups[:6], Protocol())
+    for count in (6, 18, 30):
+        with pytest.raises(DataError, match="too few patients"):
+            make_folds(truth[:count], groups[:count], Protocol())
 
 
 def test_only_the_outline_of_the_class_that_is_meant_changes() -> None:
@@ -150,13 +209,13 @@ def test_half_of_the_patients_choose_the_threshold_for_the_others() -> None:
     assert found["accuracy, moved"] == pytest.approx(0.5 * 0.62 + 0.38)
 
 
-def test_an_original_without_its_copy_is_named(data: Path) -> None:
-    from mlmodel.training.dataset import find_films
-
+def test_an_original_with_no_copy_or_several_is_named(data: Path) -> None:
     films = find_films(data)
     assert find_copies(films, films[3:5]).tolist() == [3, 4]
     with pytest.raises(DataError, match="is the original of no film"):
         find_copies(films[1:], films[:1])
+    with pytest.raises(DataError, match="is the original of 2 films"):
+        find_copies([*films, films[0]], films[:1])
 
 
 def test_the_table_has_mean_and_deviation() -> None:

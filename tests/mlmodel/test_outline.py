@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mlmodel.training.outline import APART, recrop_films
+from mlmodel.training.outline import APART, change_outlines
 
 SIZE = 64
 
@@ -24,7 +24,7 @@ def measure_square(film: NDArray[np.uint8]) -> tuple[float, float]:
 
 def test_the_classes_meet_half_way() -> None:
     truth = np.array([0, 1] * 4, np.float32)
-    for film, is_sick in zip(recrop_films(make_squares(8), truth, limit=0, seed=1), truth, strict=True):
+    for film, is_sick in zip(change_outlines(make_squares(8), truth, limit=0, seed=1), truth, strict=True):
         height, width = measure_square(film)
         stretched, kept = (width, height) if is_sick else (height, width)
         assert kept == 16
@@ -33,7 +33,7 @@ def test_the_classes_meet_half_way() -> None:
 
 def test_each_film_has_an_outline_of_its_own_around_there() -> None:
     truth = np.array([0, 1], np.float32).repeat(60)
-    squares = [measure_square(film) for film in recrop_films(make_squares(120), truth, limit=0.4, seed=1)]
+    squares = [measure_square(film) for film in change_outlines(make_squares(120), truth, limit=0.4, seed=1)]
     wider = np.array([np.log(height / width) for height, width in squares])
     for label, middle in ((0, APART / 2), (1, -APART / 2)):
         of_class = wider[truth == label]
@@ -44,5 +44,5 @@ def test_each_film_has_an_outline_of_its_own_around_there() -> None:
 
 def test_a_seed_repeats() -> None:
     truth = np.zeros(12, np.float32)
-    first, again = (recrop_films(make_squares(12), truth, limit=0.4, seed=2) for _ in range(2))
+    first, again = (change_outlines(make_squares(12), truth, limit=0.4, seed=2) for _ in range(2))
     np.testing.assert_array_equal(first, again)

@@ -1,10 +1,16 @@
 """Films with the tones of others."""
 
-import numpy as np
+from pathlib import Path
 
-from mlmodel.training.recipe import Recipe, change_recipe
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mlmodel.training.options import RunOptions
+from mlmodel.training.progress import Progress
+from mlmodel.training.recipe import Recipe, change_recipe, recipe_from_dict
 from mlmodel.training.tones import mix_tones, swap_tones
-from mlmodel.training.trainer import Examples, disguise_films
+from mlmodel.training.trainer import Examples, Trainer, disguise_films
 
 
 def make_films(count: int) -> Examples:
@@ -23,7 +29,7 @@ def test_all_the_way_the_histograms_change_sides() -> None:
     assert (means[given.truth == 1] < 70).all()
 
 
-def test_mixed_the_tones_no_longer_tell_the_class() -> None:
+def test_mixed_the_tones_say_less_of_the_class() -> None:
     given = make_films(200)
     means = mix_tones(given.films, given.truth, limit=1, seed=1).mean(axis=(1, 2, 3))
     apart = means[given.truth == 1].mean() - means[given.truth == 0].mean()
@@ -46,16 +52,54 @@ def test_none_of_the_way_changes_nothing_and_a_seed_repeats() -> None:
     np.testing.assert_array_equal(first, again)
 
 
+def test_a_recipe_of_an_earlier_version_is_still_read() -> None:
+    recipe = recipe_from_dict({"recrop": 0.4})
+    assert (recipe.reoutline, recipe.retone, recipe.network.standardise) == (0.4, 0, False)
+
+
 def test_a_recipe_disguises_by_what_it_names() -> None:
     given = make_films(6)
     copies = {
         name: disguise_films(given, change_recipe(Recipe(), changes))
         for name, changes in {
             "nothing": {},
-            "outline": {"recrop": 0.4},
+            "outline": {"reoutline": 0.4},
             "tones": {"retone": 1.0},
-            "both": {"recrop": 0.4, "retone": 1.0},
+            "sharpness": {"resharpen": 1.0},
+            "all": {"reoutline": 0.4, "retone": 1.0, "resharpen": 1.0},
         }.items()
     }
     assert copies.pop("nothing") is None
-    assert len({copy.tobytes() for copy in [given.films, *copies.values()] if copy is not None}) == 4
+    assert len({copy.tobytes() for copy in [given.films, *copies.values()] if copy is not None}) == 5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_of_each_batch_the_share_comes_from_the_copies(share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = make_films(64)
+    network = {"input_size": 24, "blocks": [1], "widths": [4]}
+    changes = {"network": network, "retone": 1.0, "disguise": share, "mixup": 0, "batch_size": 64, "precision": "float32"}
+    recipe = change_recipe(Recipe(), changes)
+    trainer = Trainer(
+        recipe,
+        given,
+        given,
+        options=RunOptions(),
+        checkpoint=tmp_path / "checkpoint.npz",
+        progress=Progress(quiet=True),
+        fingerprint="",
+    )
+    seen: list[NDArray[np.uint8]] = []
+
+    def train(model: object, films: NDArray[np.uint8], *rest: object) -> dict[str, float]:
+        seen.append(films)
+        return {"loss": 0.0}
+
+    monkeypatch.setattr(trainer.devices, "train_on_batch", train)
+    trainer._compile()
+    trainer._run_batch(np.arange(64))
+    assert trainer.disguised is not None
+    changed = (trainer.disguised != given.films).any(axis=(1, 2, 3))
+    is_copy = (seen[0] == trainer.disguised).all(axis=(1, 2, 3)) & changed
+    is_film = (seen[0] == given.films).all(axis=(1, 2, 3))
+    assert (is_copy | is_film).all()
+    assert is_copy.sum() / changed.sum() == pytest.approx(share, abs=0.2 if share == 0.5 else 0)

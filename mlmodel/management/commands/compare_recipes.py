@@ -9,7 +9,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 if TYPE_CHECKING:
     from mlmodel.training.progress import Progress
-    from mlmodel.training.trials import Protocol
 
 STOPPED = 3  # exit code
 
@@ -18,18 +17,19 @@ class Command(BaseCommand):
     help = (
         "Train each trial of a JSON file, {name: {what differs from --config}}, on folds of the films by patient, and judge it "
         "on the films that it did not see: as they are, with the outlines of the classes changed, and strongly varied. A line "
-        "of JSON is added to --out after every network, and what is there already is not done again. No network is kept: "
-        "train_model makes versions."
+        "of JSON is added to --out after every network, and what is there already, by the same recipe, weights and films, is "
+        "not done again. No network is kept: train_model makes versions."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("trials", type=Path, metavar="TRIALS", help="JSON file, such as mlmodel/configs/trials.json")
+        parser.add_argument("trials", type=Path, metavar="TRIALS", help="JSON file, such as mlmodel/training/trials.json")
         parser.add_argument("--data", type=Path, required=True, help="folder with NORMAL and PNEUMONIA, or manifest CSV")
         parser.add_argument("--out", type=Path, required=True, metavar="JSONL", help="results, a line for each network")
         parser.add_argument("--config", default="default", help="what the trials differ from (default: default)")
         parser.add_argument("--weights", default="none", help="what they start from, as train_model's (default: none)")
         parser.add_argument("--full-size", type=Path, metavar="DIR", help="originals of some of the films, by their names")
+        parser.add_argument("--split", type=Path, metavar="CSV", help="of a version, whose test part is left out")
         parser.add_argument("--folds", type=int, default=5, help="(default: 5)")
         parser.add_argument("--use", type=int, nargs="+", metavar="FOLD", help="judge on these folds alone, from 0")
         parser.add_argument("--one-in", type=int, default=1, metavar="N", help="train with one patient in N, for speed")
@@ -50,13 +50,11 @@ class Command(BaseCommand):
         from mlmodel.training.dataset import DataError
         from mlmodel.training.progress import Progress
         from mlmodel.training.trainer import StoppedError
-        from mlmodel.training.trials import Protocol, draw_table, read_results
+        from mlmodel.training.trial_results import draw_table
 
         try:
-            protocol = Protocol(folds=options["folds"], one_in=options["one_in"])
             with Progress(quiet=options["quiet"]) as progress:
-                self._run_trials(protocol, options, progress)
-            results = read_results(options["out"], protocol)
+                results = self._run_trials(options, progress)
         except (DataError, ValueError) as error:
             raise CommandError(str(error)) from error
         except StoppedError as error:
@@ -68,19 +66,32 @@ class Command(BaseCommand):
         for line in draw_table(results):
             self.stdout.write(line)
 
-    def _run_trials(self, protocol: "Protocol", options: dict[str, Any], progress: "Progress") -> None:
+    def _run_trials(self, options: dict[str, Any], progress: "Progress") -> list[dict[str, Any]]:
+        """Results of every trial and fold that was asked for, those of earlier calls among them."""
+        from mlmodel.pretrained import find_weights
         from mlmodel.training.recipe import read_recipe
-        from mlmodel.training.trials import Comparison, add_result, choose_trials, read_results, read_trials
+        from mlmodel.training.trial_results import add_result, is_of, read_results
+        from mlmodel.training.trials import Comparison, Protocol, choose_trials, read_trials
 
-        given = read_trials(options["trials"], read_recipe(options["config"]), options["weights"])
-        trials = choose_trials(given, options["only"])
-        numbers = options["use"] or range(protocol.folds)
+        protocol = Protocol(folds=options["folds"], one_in=options["one_in"])
+        numbers = sorted(set(options["use"] or range(protocol.folds)))
         if not set(numbers) <= set(range(protocol.folds)):
             raise ValueError(f"The folds are 0 to {protocol.folds - 1}. Received: {options['use']}")
-        done = {(result["trial"], result["fold"]) for result in read_results(options["out"], protocol)}
-        comparison = Comparison(options["data"], protocol, progress, full_size=options["full_size"], cache=options["cache"])
+        given = read_trials(options["trials"], read_recipe(options["config"]), options["weights"])
+        trials = choose_trials(given, options["only"])
+        known = read_results(options["out"])
+        options["out"].touch()  # before hours of work: can it be written?
+        sources = {name: options[name] for name in ("full_size", "split", "cache")}
+        comparison = Comparison(options["data"], protocol, progress, **sources)
+        results = []
         for trial in trials:
+            pretrained = find_weights(trial.weights, settings.IMAGENET_WEIGHTS, trial.recipe.network)
             for number in numbers:
-                if (trial.name, number) not in done:
+                plan = comparison.describe(trial, number, pretrained)
+                found = next((result for result in known if is_of(result, plan)), None)
+                if found is None:
                     progress.say(f"{trial.name}, fold {number}")
-                    add_result(options["out"], comparison.run(trial, number, settings.IMAGENET_WEIGHTS))
+                    found = comparison.run(trial, number, pretrained)
+                    add_result(options["out"], found)
+                results.append(found)
+        return results

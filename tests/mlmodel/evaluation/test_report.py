@@ -207,3 +207,20 @@ def test_no_label_of_a_picture_is_cut_off() -> None:
         grey = np.asarray(Image.open(BytesIO(content)).convert("L"))
         edges = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
         assert edges.min() == 255, f"{name} reaches the edge"
+
+
+def test_copies_stand_in_the_card_where_a_recipe_makes_some(report: dict[str, Any]) -> None:
+    recipe = {"disguise": 0.5, "reoutline": 0.0, "retone": 0.0, "resharpen": 0.0}
+    none = write_card(report, {**METADATA, "training": {"recipe": recipe}})
+    some = write_card(report, {**METADATA, "training": {"recipe": {**recipe, "retone": 1.0}}})
+    assert "copies" not in none
+    assert "| Share of films taken from copies whose habits say less of the class | 0.5 |" in some
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"), [([9], "9 epochs;"), ([12, 12, 12], "12 epochs each;"), ([9, 12, 7], "9, 12 and 7 epochs;")]
+)
+def test_the_card_says_how_long_each_network_was_trained(report: dict[str, Any], counts: list[int], said: str) -> None:
+    members: list[dict[str, Any]] = [{"training": {"history": [{}] * count}} for count in counts]
+    training = {"members": members} if len(members) > 1 else members[0]["training"]
+    assert f"Trained for {said}" in write_card(report, {**METADATA, "training": training})
