@@ -187,7 +187,7 @@ class Comparison:
                 trial.recipe,
                 Examples(films[train], self.truth[train]),
                 Examples(films[validate], self.truth[validate]),
-                options=RunOptions(weights=trial.weights, checkpoint_seconds=NO_CHECKPOINTS),
+                options=RunOptions(checkpoint_seconds=NO_CHECKPOINTS),
                 checkpoint=Path(folder) / "checkpoint.npz",
                 progress=self.progress,
                 fingerprint=trial.name,

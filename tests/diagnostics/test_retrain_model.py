@@ -6,7 +6,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
@@ -18,31 +17,15 @@ from diagnostics.services.retraining import HOME, LOCK, PLAN, Plan, RetrainingEr
 from diagnostics.services.reviews import record_review
 from mlmodel.models import Evaluation, ModelVersion
 from tests.diagnostics.cases import make_case, upload
-from tests.mlmodel.films import draw_film, jpeg
+from tests.mlmodel.training_set import TINY_RECIPE, labelled_film, write_films
 
 pytestmark = pytest.mark.django_db
-CONFIG = {
-    "network": {"input_size": 32, "blocks": [1, 1], "widths": [6, 8]},
-    "epochs": 2,
-    "batch_size": 16,
-    "learning_rate": 0.003,
-    "precision": "float32",
-    "averaging": 0.5,
-}
-
-
-def film(number: int) -> bytes:
-    """Odd ones have a bright middle."""
-    picture = draw_film(number, width=140, height=130) * 120
-    if number % 2:
-        picture[40:90, 40:100] += 110
-    return jpeg(picture.astype(np.uint8))
 
 
 def sign(doctor: User, count: int, *, first: int = 1000) -> None:
     """Films with signed findings."""
     for number in range(first, first + count):
-        case = upload(doctor, film(number)).case
+        case = upload(doctor, labelled_film(number)).case
         Case.objects.filter(pk=case.pk).update(state="failed", failure_code="INTERNAL", finished_at=timezone.now())
         case.refresh_from_db()
         record_review(case=case, reviewer=doctor, finding="PNEUMONIA" if number % 2 else "NO_PNEUMONIA", sign=True)
@@ -131,11 +114,8 @@ def test_a_run_that_is_dropped_leaves_no_checkpoint_that_fits_no_later_run(setti
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     """Sixty films to train on besides."""
-    for number in range(60):
-        folder = tmp_path / "base" / ("PNEUMONIA" if number % 2 else "NORMAL")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"person{number}_virus_1.jpeg").write_bytes(film(number))
-    (tmp_path / "tiny.json").write_text(json.dumps(CONFIG))
+    write_films(tmp_path / "base")
+    (tmp_path / "tiny.json").write_text(json.dumps(TINY_RECIPE))
     return tmp_path / "base"
 
 

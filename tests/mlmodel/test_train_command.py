@@ -18,32 +18,20 @@ from mlmodel.artifact import read_metadata, verify_artifact
 from mlmodel.engines import load_engine
 from mlmodel.evaluation.calibrators import METHODS
 from tests.mlmodel.films import draw_film, jpeg
+from tests.mlmodel.training_set import TINY_RECIPE, write_films
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 PICTURES = {"roc.png", "precision_recall.png", "reliability.png", "confusion.png", "training.png"}
 EVALUATION = {"evaluation.json", "predictions.csv", "card.md"} | PICTURES
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = {
-    "network": {"input_size": 32, "blocks": [1, 1], "widths": [6, 8]},
-    "epochs": 3,
-    "batch_size": 16,
-    "learning_rate": 0.003,
-    "precision": "float32",
-    "averaging": 0.5,
-}
+CONFIG = {**TINY_RECIPE, "epochs": 3}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty synthetic films: the diseased ones have a bright middle."""
     folder = tmp_path_factory.mktemp("data")
-    for number in range(60):
-        film = draw_film(number, width=140, height=130) * 120
-        label = "PNEUMONIA" if number % 2 else "NORMAL"
-        if label == "PNEUMONIA":
-            film[40:90, 40:100] += 110
-        (folder / label).mkdir(exist_ok=True)
-        (folder / label / f"person{number}_virus_1.jpeg").write_bytes(jpeg(film.astype(np.uint8)))
+    write_films(folder)
     (folder / "tiny.json").write_text(json.dumps(CONFIG))
     return folder
 

@@ -80,9 +80,9 @@ class Command(BaseCommand):
         given = read_trials(options["trials"], read_recipe(options["config"]), options["weights"])
         trials = choose_trials(given, options["only"])
         known = read_results(options["out"])
-        options["out"].touch()  # before hours of work: can it be written?
         sources = {name: options[name] for name in ("full_size", "split", "cache")}
         comparison = Comparison(options["data"], protocol, progress, **sources)
+        options["out"].touch()  # before hours of work: can it be written?
         results = []
         for trial in trials:
             pretrained = find_weights(trial.weights, settings.IMAGENET_WEIGHTS, trial.recipe.network)
