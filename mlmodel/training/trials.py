@@ -122,7 +122,8 @@ def make_folds(truth: Truth, groups: Rows, protocol: Protocol) -> list[Fold]:
 
 class Comparison:
     """Trials on one set of films. `full_size` are originals of some of them, known by their names, whose patients train
-    nothing. `split` is the manifest of a version: the films of its test part are left out, for it to judge alone."""
+    nothing. `split` is the manifest of a version: the films of its test part are left out, for it to judge alone, and so are
+    their originals."""
 
     def __init__(
         self,
@@ -135,12 +136,16 @@ class Comparison:
         cache: Path | None = None,
     ) -> None:
         self.protocol, self.progress, self.cache = protocol, progress, cache
-        self.films, hashes, small = self._find(find_films(data), split)
-        self.originals = find_films(full_size) if full_size else []
+        films, originals = find_films(data), find_films(full_size) if full_size else []
+        small, hashes = load_films(films, SMALL, progress, cache)
+        kept = _outside_test(hashes, split)
+        self.films, hashes, small = [films[row] for row in kept], [hashes[row] for row in kept], small[kept]
+        copies = [(film, row) for film, row in zip(originals, find_copies(films, originals), strict=True) if row in kept]
+        self.originals = [film for film, _ in copies]
         self.truth = np.array([film.label == "PNEUMONIA" for film in self.films], np.float32)
         self.groups = np.array(group_films(self.films, find_near_duplicates(small)))
         self.folds = make_folds(self.truth, self.groups, protocol)
-        self.small = find_copies(self.films, self.originals)
+        self.small = np.searchsorted(kept, [row for _, row in copies])
         named = [[film.label, film.patient, digest] for film, digest in zip(self.films, hashes, strict=True)]
         self.films_sha256 = sha256(json.dumps([named, self.small.tolist()]).encode()).hexdigest()
 
@@ -203,15 +208,14 @@ class Comparison:
         difference = np.abs(apply(calibration, originals) - apply(calibration, copies))
         return {"full size, close": float((difference <= CLOSE).mean()), "full size, largest": float(difference.max())}
 
-    def _find(self, films: list[LabelledFilm], split: Path | None) -> tuple[list[LabelledFilm], list[str], Films]:
-        """Films, their SHA-256, and how they look when they are small, but for those of the split's test part."""
-        small, hashes = load_films(films, SMALL, self.progress, self.cache)
-        parts = read_split(split).films if split else {}
-        kept = [index for index, digest in enumerate(hashes) if parts.get(digest) != "test"]
-        return [films[index] for index in kept], [hashes[index] for index in kept], small[kept]
-
     def _load(self, films: list[LabelledFilm], size: int) -> Films:
         return load_films(films, size, self.progress, self.cache)[0]
+
+
+def _outside_test(hashes: Sequence[str], split: Path | None) -> Rows:
+    """The rows of the films, given their SHA-256, that are not in the split's test part."""
+    parts = read_split(split).films if split else {}
+    return np.array([row for row, digest in enumerate(hashes) if parts.get(digest) != "test"], np.int64)
 
 
 def find_copies(films: Sequence[LabelledFilm], originals: Sequence[LabelledFilm]) -> Rows:

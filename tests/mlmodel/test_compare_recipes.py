@@ -1,6 +1,7 @@
 """`compare_recipes`: recipes judged on patients that their networks did not see, as the films are and changed."""
 
 import json
+from collections.abc import Container
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
@@ -10,11 +11,12 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from mlmodel.training.dataset import DataError, LabelledFilm, find_films
+from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe, change_recipe, read_recipe
 from mlmodel.training.shifts import AS_THEY_ARE, SHIFTS
 from mlmodel.training.splits import Part, write_manifest
 from mlmodel.training.trial_results import add_result, draw_table, read_results
-from mlmodel.training.trials import Protocol, find_copies, make_folds, measure_shifts, read_trials
+from mlmodel.training.trials import Comparison, Protocol, find_copies, make_folds, measure_shifts, read_trials
 from tests.mlmodel.training_set import TINY_RECIPE, write_films
 
 TRIALS = {"as it is": {}, "wider": {"network": {"widths": [8, 8]}, "seed": 3}}
@@ -40,10 +42,10 @@ def compare(data: Path, out: Path, *arguments: str) -> str:
     return output.getvalue()
 
 
-def split_of(data: Path, part: Part, count: int) -> bytes:
-    """The manifest of a split with `count` films in the part and the others in train."""
+def split_of(data: Path, part: Part, rows: Container[int]) -> bytes:
+    """The manifest of a split with these films in the part and the others in train."""
     films = find_films(data)
-    parts: list[Part] = [part if index < count else "train" for index in range(len(films))]
+    parts: list[Part] = [part if index in rows else "train" for index in range(len(films))]
     hashes = [sha256(film.path.read_bytes()).hexdigest() for film in films]
     alone = [LabelledFilm(film.path, film.file, film.label, film.file) for film in films]  # a patient each
     return write_manifest(alone, hashes, range(len(films)), parts)
@@ -77,13 +79,29 @@ def test_another_recipe_or_other_films_are_no_known_result(data: Path, tmp_path:
     compare(data, out, *given)
     (tmp_path / "tiny.json").write_text(json.dumps({**TINY_RECIPE, "learning_rate": 0.001}))
     compare(data, out, *given, "--config", str(tmp_path / "tiny.json"))
-    (tmp_path / "split.csv").write_bytes(split_of(data, "test", 8))
+    (tmp_path / "split.csv").write_bytes(split_of(data, "test", range(8)))
     table = compare(data, out, *given, "--split", str(tmp_path / "split.csv"))
     results = read_results(out)
     assert [result["recipe"]["learning_rate"] for result in results] == [0.003, 0.001, 0.003]
     assert results[0]["films_sha256"] == results[1]["films_sha256"] != results[2]["films_sha256"]
     assert results[2]["trained_on"] + results[2]["judged_on"] < results[0]["trained_on"] + results[0]["judged_on"]
     assert "| as it is | 1 |" in table
+
+
+def test_originals_of_films_that_are_left_out_are_left_out_with_them(data: Path, tmp_path: Path) -> None:
+    films = find_films(data)
+    both = [index for index, film in enumerate(films) if (data / "originals" / film.file).exists()]
+    (tmp_path / "split.csv").write_bytes(split_of(data, "test", both[:1]))
+    comparison = Comparison(
+        data,
+        Protocol(folds=2),
+        Progress(quiet=True),
+        full_size=data / "originals",
+        split=tmp_path / "split.csv",
+        cache=tmp_path,
+    )
+    assert [film.file for film in comparison.originals] == [films[both[1]].file]
+    assert [comparison.films[row].file for row in comparison.small] == [films[both[1]].file]
 
 
 @pytest.mark.model
