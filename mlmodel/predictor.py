@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmodel.artifact import read_info, verify_artifact
+from mlmodel.blas import one_thread
 from mlmodel.calibration import calibrate
 from mlmodel.codes import OVERRIDABLE, refusal
 from mlmodel.decoder_pool import DecoderPool
@@ -22,6 +23,7 @@ from mlmodel.lungs import shares_in_lung
 from mlmodel.preprocessing import Preprocessing
 from mlmodel.registry import locate_version
 from mlmodel.sharing import Result, SharedWork
+from mlmodel.thumbnail import shrink
 from mlmodel.types import (
     ArtifactIncompatibleError,
     DecodedFilm,
@@ -90,9 +92,11 @@ class Predictor:
         batch = np.stack([film.model_input for film in films])
         with self._engine_lock:
             outputs = self._engine.run(batch[..., None])
-        verdicts = self._judge(batch, outputs)
-        share = (time.perf_counter() - started) * 1000 / len(films)
-        findings = self._find(films, batch, outputs, share, heatmaps)
+        with one_thread():
+            thumbnails = shrink(batch)
+            verdicts = self._judge(thumbnails, outputs)
+            share = (time.perf_counter() - started) * 1000 / len(films)
+            findings = self._find(films, thumbnails, outputs, share, heatmaps)
         return [self._decide(*each) for each in zip(films, verdicts, findings, strict=True)]
 
     def render_display(self, image: ImageBytes) -> DisplayPicture:
@@ -140,10 +144,10 @@ class Predictor:
         found = iter(self.infer(films, heatmaps=heatmaps))
         return [film if isinstance(film, Refusal) else next(found) for film in decoded]
 
-    def _judge(self, films: NDArray[np.uint8], outputs: Outputs) -> list[Verdict]:
+    def _judge(self, thumbnails: NDArray[np.float32], outputs: Outputs) -> list[Verdict]:
         if self._gate is None or outputs.features is None:
-            return [Verdict(None, is_suspect=False)] * len(films)
-        return self._gate.judge(films, outputs.features)
+            return [Verdict(None, is_suspect=False)] * len(thumbnails)
+        return self._gate.judge(thumbnails, outputs.features)
 
     def _decide(self, film: DecodedFilm, verdict: Verdict, finding: Finding) -> Outcome:
         if verdict.code and verdict.code not in film.overridden:
@@ -158,7 +162,7 @@ class Predictor:
     def _find(
         self,
         films: Sequence[DecodedFilm],
-        batch: NDArray[np.uint8],
+        thumbnails: NDArray[np.float32],
         outputs: Outputs,
         infer_milliseconds: float,
         heatmaps: bool,
@@ -166,7 +170,7 @@ class Predictor:
         started = time.perf_counter()
         probabilities = [calibrate(float(logit), self.info.calibration) for logit in outputs.logits]
         positive = np.array(probabilities) >= self.info.threshold
-        in_lung = iter(shares_in_lung(batch[positive], outputs.activations[positive]))
+        in_lung = iter(shares_in_lung(thumbnails[positive], outputs.activations[positive]))
         scale = float(self._metadata["heatmap"]["scale"])
         pictures = [draw_heatmap(one, scale=scale) if heatmaps else b"" for one in outputs.activations]
         drawn = (time.perf_counter() - started) * 1000 / len(films)

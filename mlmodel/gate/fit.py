@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from mlmodel.gate.descriptor import describe
 from mlmodel.gate.judge import ARRAYS, GATE, WILDEST, Gate
 from mlmodel.gate.negatives import Material, make_negatives, vary_films
+from mlmodel.thumbnail import shrink
 
 Films = NDArray[np.uint8]
 FeaturesOf = Callable[[Films], NDArray[np.float32]]
@@ -77,7 +78,7 @@ def fit_gate(
     gathered = gather(features_of, known, strange, seed)
     held_out = np.concatenate([calibrate, vary_films(calibrate, seed=seed + 1)])
     features = features_of(held_out[..., None])
-    gate = fit_arrays(gathered, describe(held_out, features))
+    gate = fit_arrays(gathered, describe(shrink(held_out), features))
     facts = {
         "method": "Mahalanobis distance on pooled features; logistic regression on features and layout, with negatives",
         "codes": list(gate.codes),
@@ -99,7 +100,7 @@ def gather(features_of: FeaturesOf, known: Films, strange: Sequence[Material], s
     both = np.concatenate([known, vary_films(known, seed=seed)])
     films = np.concatenate([both, *(kind.films for kind in strange)])
     features = features_of(films[..., None])
-    descriptors = describe(films, features)
+    descriptors = describe(shrink(films), features)
     classes = np.concatenate([np.full(len(kind.films), CODES.index(kind.code)) for kind in strange])
     return Gathered(descriptors[: len(both)], descriptors[len(both) :], classes, features.shape[1])
 
@@ -157,7 +158,7 @@ def _planes(films: Films, name: str, seed: int) -> Films:
 
 def _measure(gate: Gate, films: Films, features: NDArray[np.float32]) -> dict[str, float]:
     """Of films that are all to be read."""
-    verdicts = gate.judge(films, features)
+    verdicts = gate.judge(shrink(films), features)
     refused = float(np.mean([verdict.code is not None for verdict in verdicts]))
     flagged = float(np.mean([verdict.is_suspect and verdict.code is None for verdict in verdicts]))
     return {"films": len(films), "refused": refused, "flagged": flagged}

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmodel.artifact import read_metadata
-from mlmodel.blas import one_thread
 from mlmodel.gate.descriptor import CELLS, describe
 from mlmodel.types import ArtifactCorruptError, ArtifactIncompatibleError
 
@@ -46,10 +45,9 @@ class Gate:
     bias: NDArray[np.float32]
     limits: dict[str, float]
 
-    def judge(self, films: NDArray[np.uint8], features: NDArray[np.float32]) -> list[Verdict]:
-        """Films (count, size, size) and the serving graph's features (count, channels) → a verdict each."""
-        with one_thread():
-            odds, distance, likeliest = self.scores(describe(films, features))
+    def judge(self, thumbnails: NDArray[np.float32], features: NDArray[np.float32]) -> list[Verdict]:
+        """Thumbnails (count, side, side) and the serving graph's features (count, channels) → a verdict each."""
+        odds, distance, likeliest = self.scores(describe(thumbnails, features))
         limits = self.limits
         by_head, by_distance = odds > limits["refuse_odds"], distance > limits["refuse_distance"]
         suspect = (odds > limits["flag_odds"]) | (distance > limits["flag_distance"])

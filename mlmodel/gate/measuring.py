@@ -21,6 +21,7 @@ from mlmodel.gate.judge import Gate
 from mlmodel.gate.methods import METHODS, Known, Score
 from mlmodel.gate.negatives import SPOILT, Material, make_negatives, vary_films
 from mlmodel.gate.pixels import find_fault
+from mlmodel.thumbnail import shrink
 
 Read = Callable[[Films], Outputs]
 OUTLIERS = "outliers"
@@ -153,7 +154,7 @@ def _see(read: Read, films: Films, code: str = "") -> Group:
     outputs = read(films[..., None])
     if outputs.features is None:
         raise ValueError("The version's graph tells no features: it was made before there was a gate.")
-    return Group(films, outputs, describe(films, outputs.features), code)
+    return Group(films, outputs, describe(shrink(films), outputs.features), code)
 
 
 def _join(groups: Sequence[Group]) -> Group:
@@ -180,7 +181,7 @@ def _count(gate: Gate, group: Group) -> dict[str, Any]:
     """Shares of the films that the learned gate refuses, and refuses or marks; how many by which code. The rules on pixels,
     which come before it, are counted apart."""
     assert group.outputs.features is not None  # noqa: S101 - for the type alone
-    verdicts = gate.judge(group.films, group.outputs.features)
+    verdicts = gate.judge(shrink(group.films), group.outputs.features)
     refused = [verdict.code for verdict in verdicts if verdict.code]
     return {
         "films": len(verdicts),

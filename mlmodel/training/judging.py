@@ -22,6 +22,7 @@ from mlmodel.gate.judge import Gate, Verdict
 from mlmodel.gate.pixels import find_fault
 from mlmodel.lungs import choose_least_share
 from mlmodel.serving import build_serving_model
+from mlmodel.thumbnail import shrink
 from mlmodel.training.prepared import Prepared
 from mlmodel.training.splits import Part
 from mlmodel.training.trainer import Examples
@@ -109,7 +110,7 @@ def decline(gate: Gate | None, films: NDArray[np.uint8], outputs: Outputs) -> li
     """The code that each film, (count, size, size, 1), is refused with when it is read, or None: the rules on pixels, and the
     gate where there is one. What only a file tells, such as its colours, has no say."""
     planes = films[..., 0]
-    learned = gate.judge(planes, _features(outputs)) if gate else [Verdict(None, is_suspect=False)] * len(planes)
+    learned = gate.judge(shrink(planes), _features(outputs)) if gate else [Verdict(None, is_suspect=False)] * len(planes)
     return [find_fault(plane) or verdict.code for plane, verdict in zip(planes, learned, strict=True)]
 
 
@@ -131,7 +132,7 @@ def judge_heat(part: Examples, activations: NDArray[np.float32], found: NDArray[
     chosen = sick & found
     return {
         "scale": float(np.median(activations.max(axis=(1, 2))[sick])),
-        "least_in_lung": choose_least_share(part.films[chosen, :, :, 0], activations[chosen]),
+        "least_in_lung": choose_least_share(shrink(part.films[chosen, :, :, 0]), activations[chosen]),
     }
 
 

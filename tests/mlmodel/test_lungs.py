@@ -7,15 +7,31 @@ from scipy import ndimage
 
 from diagnostics import phantom
 from mlmodel.heatmap import SIZE, upsample
-from mlmodel.lungs import Box, choose_least_share, draw_field, find_lungs, shares_in_lung
+from mlmodel.lungs import (
+    HEIGHTS,
+    MARGIN,
+    MIDDLE,
+    PRIOR,
+    REACH,
+    SPREAD,
+    STEP,
+    USUAL,
+    WIDTHS,
+    Box,
+    choose_least_share,
+    draw_field,
+    find_lungs,
+    shares_in_lung,
+)
+from mlmodel.thumbnail import SIDE, shrink
 
 
 def box_of(film: NDArray[np.uint8]) -> Box:
-    return find_lungs(film[None])[0]
+    return find_lungs(shrink(film[None]))[0]
 
 
 def share_in_lung(film: NDArray[np.uint8], activation: NDArray[np.float32]) -> float | None:
-    return shares_in_lung(film[None], activation[None])[0]
+    return shares_in_lung(shrink(film[None]), activation[None])[0]
 
 
 def draw_chest(box: Box, size: int = 224) -> NDArray[np.uint8]:
@@ -94,17 +110,18 @@ def test_what_speaks_against_pneumonia_is_no_heat() -> None:
 def test_the_limit_is_the_lowest_hundredth_and_none_where_there_are_few() -> None:
     film = draw_chest(Box(0.5, 0.5, 0.7, 0.7))
     maps = [spot(0.32, 0.5)] * 199 + [spot(0.93, 0.93)]
-    limit = choose_least_share(np.stack([film] * 200), np.stack(maps))
+    limit = choose_least_share(shrink(np.stack([film] * 200)), np.stack(maps))
     assert share_in_lung(film, spot(0.93, 0.93)) < limit <= share_in_lung(film, spot(0.32, 0.5))  # type: ignore[operator]
-    assert choose_least_share(np.stack([film] * 20), np.stack(maps[:20])) == 0.0
+    assert choose_least_share(shrink(np.stack([film] * 20)), np.stack(maps[:20])) == 0.0
 
 
 def test_many_films_at_once_get_the_same_as_each_alone() -> None:
     films = np.stack([phantom_film(seed, phantom.Opacity(strength=1.0)) for seed in range(5)])
+    thumbnails = shrink(films)
     maps = np.random.default_rng(1).normal(0, 1, (5, 14, 14)).astype(np.float32)
     alone = [share_in_lung(film, activation) for film, activation in zip(films, maps, strict=True)]
-    assert shares_in_lung(films, maps) == pytest.approx(alone, abs=1e-6)
-    assert shares_in_lung(films[:0], maps[:0]) == []
+    assert shares_in_lung(thumbnails, maps) == pytest.approx(alone, abs=1e-6)
+    assert shares_in_lung(thumbnails[:0], maps[:0]) == []
 
 
 def test_the_share_is_that_of_the_picture_that_is_drawn() -> None:
@@ -113,3 +130,27 @@ def test_the_share_is_that_of_the_picture_that_is_drawn() -> None:
     drawn = upsample(np.maximum(activation, 0))
     field = draw_field(box_of(film), SIZE, grow=0.03)
     assert share_in_lung(film, activation) == pytest.approx(float((drawn * field).sum() / drawn.sum()), abs=1e-5)
+
+
+def test_the_lungs_are_where_a_drawn_pair_correlates_best() -> None:
+    """Every pair drawn and correlated in its window, one after the other, as the search's fast sums should have it."""
+    film = phantom_film(2, phantom.Opacity(strength=1.0))
+    thumbnail, points = shrink(film[None])[0] / 255, (np.arange(SIDE) + 0.5) / SIDE
+
+    def score(box: Box) -> float:
+        rows = np.abs(points - box.y) <= (0.5 + MARGIN) * box.height
+        columns = np.abs(points - box.x) <= (0.5 + MARGIN / 2) * box.width
+        window = np.ix_(rows, columns)
+        correlation = np.corrcoef(-thumbnail[window].ravel(), draw_field(box, SIDE)[window].ravel())[0, 1]
+        return float(correlation) - PRIOR * float((((np.array(box) - USUAL) / SPREAD) ** 2).sum())
+
+    places = [step / SIDE for step in range(-REACH, REACH + 1, STEP)]
+    boxes = [
+        Box(MIDDLE[0] + x, MIDDLE[1] + y, width, height)
+        for height in HEIGHTS
+        for width in WIDTHS
+        for x in places
+        for y in places
+    ]
+    best = max(boxes, key=score)
+    assert box_of(film) == pytest.approx(best)

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from pytest_django import Settings
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from mlmodel.artifact import METADATA
 from mlmodel.gate.judge import Verdict
@@ -180,10 +181,11 @@ def test_a_worker_imports_no_tensorflow_and_no_image_library_and_sends_nothing_h
 class Suspicious:
     """A gate in the place of the fitted one: the brightest film of a batch is refused, the others are marked."""
 
-    def judge(self, films: NDArray[np.uint8], features: NDArray[np.float32]) -> list[Verdict]:
-        assert features.shape == (len(films), 6 + 10)
-        worst = int(films.reshape(len(films), -1).mean(axis=1).argmax())
-        return [Verdict("OUT_OF_DISTRIBUTION" if index == worst else None, is_suspect=True) for index in range(len(films))]
+    def judge(self, thumbnails: NDArray[np.float32], features: NDArray[np.float32]) -> list[Verdict]:
+        count = len(thumbnails)
+        assert features.shape == (count, 6 + 10)
+        worst = int(thumbnails.reshape(count, -1).mean(axis=1).argmax())
+        return [Verdict("OUT_OF_DISTRIBUTION" if index == worst else None, is_suspect=True) for index in range(count)]
 
 
 @pytest.fixture
@@ -230,13 +232,30 @@ def test_heat_is_measured_in_the_lungs_of_positive_films_alone_and_little_of_it_
         assert finding.heat_in_lung is None or 0 <= finding.heat_in_lung <= 1
 
 
-@pytest.mark.django_db
-def test_a_graph_without_features_serves_without_the_learned_gate() -> None:
-    before = Path(__file__).resolve().parents[2] / "mlmodel" / "artifacts" / "1.0.0"
-    if not before.is_dir():
-        pytest.skip("the version that was made before there was a gate is not shipped any more")
-    old = load_predictor("1.0.0")
-    try:
-        assert isinstance(old.predict([png(draw_uint8(1))], display=False)[0], Finding)
-    finally:
-        old.close()
+def test_a_graph_without_features_serves_without_the_learned_gate(
+    suspicious: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = suspicious._engine.run
+    monkeypatch.setattr(suspicious._engine, "run", lambda films: replace(run(films), features=None))
+    finding = suspicious.predict([png(draw_uint8(1))], display=False)[0]
+    assert isinstance(finding, Finding)
+    assert finding.flags == ()
+
+
+def test_what_is_computed_around_the_engine_has_one_thread_and_others_have_theirs_back(suspicious: Predictor) -> None:
+    """Two that wait for each other on a busy machine cost more than the network."""
+
+    def threads() -> set[int]:
+        return {int(library["num_threads"]) for library in threadpool_info() if library["user_api"] == "blas"}
+
+    seen, before = [], threads()
+
+    class Looking(Suspicious):
+        def judge(self, thumbnails: NDArray[np.float32], features: NDArray[np.float32]) -> list[Verdict]:
+            seen.append(threads())
+            return super().judge(thumbnails, features)
+
+    suspicious._gate = Looking()  # type: ignore[assignment]
+    suspicious.predict([png(draw_uint8(1))], display=False)
+    assert seen == [{1}]
+    assert threads() == before

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from mlmodel.codes import OVERRIDABLE
 from mlmodel.gate import fit as fit_module
-from mlmodel.gate import judge as judge_module
 from mlmodel.gate.drawing import DRAWINGS
 from mlmodel.gate.fit import FittedGate, fit_gate
 from mlmodel.gate.judge import GATE, Gate, load_gate
 from mlmodel.gate.negatives import Material, make_negatives, vary_films
+from mlmodel.thumbnail import shrink
 from mlmodel.types import ArtifactCorruptError, ArtifactIncompatibleError
 from tests.mlmodel.gate.material import chest_films, slices
 
@@ -31,7 +30,7 @@ def features_of(films: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def judge(gate: Gate, films: NDArray[np.uint8]) -> list[str | None]:
-    return [verdict.code for verdict in gate.judge(films, features_of(films[..., None]))]
+    return [verdict.code for verdict in gate.judge(shrink(films), features_of(films[..., None]))]
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +135,9 @@ def test_a_film_between_the_two_limits_is_marked(gate: Gate) -> None:
     films = chest_films(2, SIZE, first=900)
     low = {**dict.fromkeys(gate.limits, 1e9), "flag_distance": -1.0}
     marked = Gate(**{**{name: getattr(gate, name) for name in gate.__slots__}, "limits": low})
-    assert [(one.code, one.is_suspect) for one in marked.judge(films, features_of(films[..., None]))] == [(None, True)] * 2
+    assert [(one.code, one.is_suspect) for one in marked.judge(shrink(films), features_of(films[..., None]))] == [
+        (None, True)
+    ] * 2
 
 
 def test_an_empty_part_is_an_error() -> None:
@@ -158,22 +159,3 @@ def test_a_damaged_gate_is_corrupt_and_one_of_another_shape_incompatible(artifac
         (artifact / GATE).write_bytes(content)
         with pytest.raises(ArtifactCorruptError):
             load_gate(artifact, {"gate": facts})
-
-
-def test_a_film_is_judged_by_one_thread_and_the_others_have_theirs_back(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two that wait for each other on a busy machine cost more than the network."""
-
-    def threads() -> set[int]:
-        return {int(library["num_threads"]) for library in threadpool_info() if library["user_api"] == "blas"}
-
-    seen, before = [], threads()
-    spread_distance = judge_module.spread_distance
-
-    def looking(*arrays: NDArray[np.float32]) -> NDArray[np.float32]:
-        seen.append(threads())
-        return spread_distance(*arrays)
-
-    monkeypatch.setattr(judge_module, "spread_distance", looking)
-    judge(gate, chest_films(2, SIZE, first=900))
-    assert seen == [{1}]
-    assert threads() == before
