@@ -28,8 +28,11 @@ def write_message(pipe: int, head: Any, bodies: Sequence[ImageBytes] = (), *, de
     lengths = _LENGTHS.pack(len(packed), sum(map(len, bodies)))
     left = [memoryview(part) for part in (lengths + packed, *bodies)]
     while left:
-        _await(pipe, select.POLLOUT, deadline)
-        written = os.writev(pipe, left)
+        try:
+            written = os.writev(pipe, left)
+        except BlockingIOError:  # the pipe is full
+            _await(pipe, select.POLLOUT, deadline)
+            continue
         while left and written >= len(left[0]):
             written -= len(left.pop(0))
         if left:

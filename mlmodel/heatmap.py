@@ -7,15 +7,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-SIZE = 112  # pixels; a browser stretches it over the film
+CELL = 8  # pixels a side for each cell of the map; a browser stretches the picture over the film
 MAX_ALPHA = 0.85
 # Dark violet to pale yellow: read in grey and by every kind of colour vision (after matplotlib's inferno)
 COLOURS = ((0.0, (87, 16, 110)), (0.35, (188, 55, 84)), (0.7, (249, 142, 9)), (1.0, (252, 255, 164)))
 
 
 def draw_heatmap(activation: NDArray[np.float32], *, scale: float) -> bytes:
-    """(h, w) contributions to the logit → PNG, `SIZE` x `SIZE`, of 256 colours with their opacity. What speaks against
-    pneumonia is left out.
+    """(h, w) contributions to the logit → PNG of `CELL` h x `CELL` w pixels, of 256 colours with their opacity. What speaks
+    against pneumonia is left out.
 
     `scale` is the contribution drawn at full strength, unless the film itself has a stronger one: a film with nothing to show
     stays clear instead of having its noise blown up.
@@ -26,24 +26,24 @@ def draw_heatmap(activation: NDArray[np.float32], *, scale: float) -> bytes:
 
 
 def upsample(activation: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w) → (`SIZE`, `SIZE`) by smooth interpolation, aligned with the film."""
+    """(h, w) → (`CELL` h, `CELL` w) by smooth interpolation, aligned with the film."""
     rows, columns = activation.shape
     # The network pads symmetrically, so cell i looks at film pixel stride x i: the first row at the film's edge. Across, film
     # and mirror image are averaged, which puts column j at stride x j + (stride - 1) / 2, the middle of its cell.
     return np.asarray(_weights(rows, 0.0) @ activation @ _weights(columns, 0.5).T, np.float32)
 
 
-def sum_by_cell(drawn: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """(`SIZE`, `SIZE`) → `shape` (h, w): for each cell the sum over the picture, weighted by how `upsample` spreads the cell's
+def sum_by_cell(drawn: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(`CELL` h, `CELL` w) → (h, w): for each cell the sum over the picture, weighted by how `upsample` spreads the cell's
     value: the sum of `drawn` times an upsampled activation is that of this times the activation."""
-    rows, columns = shape
+    rows, columns = (side // CELL for side in drawn.shape)
     return np.asarray(_weights(rows, 0.0).T @ drawn @ _weights(columns, 0.5), np.float32)
 
 
 @lru_cache(maxsize=8)
 def _weights(cells: int, centre: float) -> NDArray[np.float32]:
-    """(`SIZE`, cells) Gaussian interpolation weights; `centre` is where in its cell, 0 to 1, a value belongs."""
-    positions = (np.arange(SIZE) + 0.5) / SIZE * cells
+    """(`CELL` x cells, cells) Gaussian interpolation weights; `centre` is where in its cell, 0 to 1, a value belongs."""
+    positions = (np.arange(CELL * cells) + 0.5) / CELL
     distance = positions[:, None] - (np.arange(cells) + centre)[None, :]
     weights = np.exp(-0.5 * (distance / 0.6) ** 2)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from mlmodel.heatmap import SIZE, sum_by_cell
+from mlmodel.heatmap import CELL, sum_by_cell
 from mlmodel.thumbnail import SIDE
 
 WIDTHS = (0.56, 0.64, 0.72, 0.8, 0.88, 0.96)  # of the pair of lungs, in sides of the film
@@ -45,7 +45,7 @@ class Box(NamedTuple):
 
 def shares_in_lung(thumbnails: NDArray[np.float32], activations: NDArray[np.float32]) -> list[float | None]:
     """For each of the films' thumbnails (count, side, side) the share (0 to 1) of what speaks for pneumonia in its activation
-    (h, w) that lies in its lung field; None where nothing does."""
+    (cells, cells) that lies in its lung field; None where nothing does."""
     if len(thumbnails) == 0:
         return []
     boxes = find_lungs(thumbnails)
@@ -133,14 +133,14 @@ def _sums_of_lungs(drawn: NDArray[np.float32], values: NDArray[np.float32]) -> N
 
 
 def _share(heat: NDArray[np.float32], box: Box) -> float | None:
-    inside, everywhere = _weights_of_cells(box, heat.shape)
+    inside, everywhere = _weights_of_cells(box, len(heat))
     total = float((heat * everywhere).sum())
     return float((heat * inside).sum()) / total if total > 1e-9 else None
 
 
 @lru_cache(maxsize=1024)
-def _weights_of_cells(box: Box, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(h, w): how much of the heat that a cell is drawn with lies in the lung field, and how much there is. There are no more
-    boxes than those of `_bank`."""
-    field = draw_field(box, SIZE, grow=0.03)
-    return sum_by_cell(field, shape), sum_by_cell(np.ones_like(field), shape)
+def _weights_of_cells(box: Box, cells: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(cells, cells): how much of the heat that a cell is drawn with lies in the lung field, and how much there is. There are no
+    more boxes than those of `_bank`."""
+    field = draw_field(box, CELL * cells, grow=0.03)
+    return sum_by_cell(field), sum_by_cell(np.ones_like(field))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mlmodel.artifact import read_info, verify_artifact
 from mlmodel.blas import one_thread
-from mlmodel.calibration import calibrate
+from mlmodel.calibration import make_calibrator
 from mlmodel.codes import OVERRIDABLE, refusal
 from mlmodel.decoder_pool import DecoderPool
 from mlmodel.engines import Engine, Outputs, load_engine
@@ -46,6 +46,7 @@ class Predictor:
     ) -> None:
         self.info, self.engine = info, engine.name
         self._metadata, self._engine, self._decoders, self._gate = metadata, engine, decoders, gate
+        self._calibrate = make_calibrator(info.calibration)
         self._threads = ThreadPoolExecutor(decoders.size, thread_name_prefix="decode")
         self._engine_lock = threading.Lock()
 
@@ -168,7 +169,7 @@ class Predictor:
         heatmaps: bool,
     ) -> list[Finding]:
         started = time.perf_counter()
-        probabilities = [calibrate(float(logit), self.info.calibration) for logit in outputs.logits]
+        probabilities = [self._calibrate(float(logit)) for logit in outputs.logits]
         positive = np.array(probabilities) >= self.info.threshold
         in_lung = iter(shares_in_lung(thumbnails[positive], outputs.activations[positive]))
         scale = float(self._metadata["heatmap"]["scale"])
@@ -203,7 +204,7 @@ def load_predictor(version: str | None = None, *, beside: Predictor | None = Non
     expected = Preprocessing(size=info.input_shape[0]).as_dict()
     if metadata.get("preprocessing") != expected:
         raise ArtifactIncompatibleError(f"Version {info.version} was trained with other preprocessing than this code does.")
-    calibrate(0.0, info.calibration)
+    make_calibrator(info.calibration)
     engine = load_engine(location.path, metadata, engine=_setting("MODEL_ENGINE", "auto"), threads=_setting("MODEL_THREADS", 0))
     gate = load_gate(location.path, metadata)
     decoders = beside.share_decoders() if beside else DecoderPool(_setting("WORKER_DECODERS", 2))

@@ -39,11 +39,13 @@ def is_colour(thumbnail: NDArray[np.uint8]) -> bool:
 def find_fault(plane: NDArray[np.uint8]) -> str | None:
     """The code that a grey plane (size, size) is refused with before the network sees it, or None. Blank pictures, noise and
     pages have too few greys or too much grain for a film."""
-    counts = np.bincount(plane.ravel(), minlength=256) / plane.size
-    low, high = np.searchsorted(np.cumsum(counts), (0.01, 0.99))
+    rows = plane[::2]  # every other one will do
+    counts = np.bincount(rows.ravel(), minlength=256) / rows.size
+    up_to = np.cumsum(counts)
+    low, high = np.searchsorted(up_to, (0.01, 0.99))
     if high - low < LEAST_RANGE:
         return "NOT_CHEST_XRAY"
-    if float(np.convolve(counts, np.ones(FLAT_GREYS)).max()) > FLAT_SHARE:
+    if max(up_to[FLAT_GREYS - 1], (up_to[FLAT_GREYS:] - up_to[:-FLAT_GREYS]).max()) > FLAT_SHARE:
         return "NOT_CHEST_XRAY"
     variance = float(counts @ np.square(GREYS - counts @ GREYS))
     return "NOT_CHEST_XRAY" if grain(plane, variance) > GRAIN else None

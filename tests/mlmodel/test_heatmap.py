@@ -7,7 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlmodel.heatmap import SIZE, draw_heatmap, upsample
+from mlmodel.heatmap import CELL, draw_heatmap, upsample
+
+SIZE = 14 * CELL
 
 
 def alpha(png: bytes) -> NDArray[np.uint8]:

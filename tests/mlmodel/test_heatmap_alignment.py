@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlmodel.heatmap import SIZE, upsample
+from mlmodel.heatmap import upsample
 from mlmodel.preprocessing import prepare_film
 
 pytestmark = pytest.mark.model
@@ -44,7 +44,8 @@ def film_with_blob(x: float, y: float, width: int, height: int) -> Image.Image:
 def peak(heat: NDArray[np.float32]) -> tuple[float, float]:
     """(x, y) of the middle of what is hottest, in sides of the film."""
     rows, columns = np.nonzero(heat > 0.85 * heat.max())
-    return float((columns.mean() + 0.5) / SIZE), float((rows.mean() + 0.5) / SIZE)
+    height, width = heat.shape
+    return float((columns.mean() + 0.5) / width), float((rows.mean() + 0.5) / height)
 
 
 @pytest.mark.parametrize(("width", "height"), [(224, 224), (1500, 1000), (900, 1800)])
@@ -52,7 +53,8 @@ def peak(heat: NDArray[np.float32]) -> tuple[float, float]:
 def test_the_peak_lies_on_the_blob_to_a_pixel_of_the_heatmap(x: float, y: float, width: int, height: int) -> None:
     plane = prepare_film(film_with_blob(x, y, width, height), 224)
     activation = np.asarray(brightness_network().predict_on_batch(plane[None, :, :, None])["activation"])[0]
-    assert peak(upsample(np.maximum(activation, 0))) == pytest.approx((x, y), abs=1.5 / SIZE)
+    heat = upsample(np.maximum(activation, 0))
+    assert peak(heat) == pytest.approx((x, y), abs=1.5 / len(heat))
 
 
 def test_the_mirrored_films_heat_is_mirrored() -> None:

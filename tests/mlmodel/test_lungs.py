@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from diagnostics import phantom
-from mlmodel.heatmap import SIZE, upsample
+from mlmodel.heatmap import upsample
 from mlmodel.lungs import (
     HEIGHTS,
     MARGIN,
@@ -128,7 +128,7 @@ def test_the_share_is_that_of_the_picture_that_is_drawn() -> None:
     film = draw_chest(Box(0.5, 0.5, 0.7, 0.7))
     activation = np.random.default_rng(2).normal(0, 1, (10, 10)).astype(np.float32)
     drawn = upsample(np.maximum(activation, 0))
-    field = draw_field(box_of(film), SIZE, grow=0.03)
+    field = draw_field(box_of(film), len(drawn), grow=0.03)
     assert share_in_lung(film, activation) == pytest.approx(float((drawn * field).sum() / drawn.sum()), abs=1e-5)
 
 
