@@ -14,7 +14,7 @@ from typing import Any
 
 from mlmodel.types import ImageBytes
 
-CHUNK = 1024 * 1024  # bytes read at once
+LEAST_READ, MOST_READ = 64 * 1024, 1024 * 1024  # bytes at once: room that is made for more than comes takes time
 MAX_HEAD_BYTES, MAX_BODY_BYTES = 1024 * 1024, 1024**3  # far above the largest film and the largest picture
 _LENGTHS = struct.Struct("<IQ")
 
@@ -59,7 +59,7 @@ def _read(pipe: int, begun: bytes, length: int, deadline: float | None) -> bytes
     parts, missing = [begun], length - len(begun)
     while missing > 0:
         _await(pipe, select.POLLIN, deadline)
-        part = os.read(pipe, CHUNK)
+        part = os.read(pipe, min(max(missing, LEAST_READ), MOST_READ))
         if not part:
             raise EOFError("The other side has closed the pipe.")
         parts.append(part)

@@ -140,7 +140,7 @@ def _share(heat: NDArray[np.float32], box: Box) -> float | None:
 
 @lru_cache(maxsize=1024)
 def _weights_of_cells(box: Box, cells: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(cells, cells): how much of the heat that a cell is drawn with lies in the lung field, and how much there is. There are no
-    more boxes than those of `_bank`."""
+    """(cells, cells): how much of the heat that a cell is drawn with lies in the lung field, and how much there is. There are
+    no more boxes than those of `_bank`."""
     field = draw_field(box, CELL * cells, grow=0.03)
     return sum_by_cell(field), sum_by_cell(np.ones_like(field))
