@@ -76,11 +76,11 @@ class _Chest:
         """The sum of all attenuations, about 0 in air and 1 behind the spine."""
         body, lungs = self._body(), self._lungs()
         heart = self._heart()
-        density = 0.52 * body - 0.25 * lungs + 0.185 * heart
+        density = 0.52 * body - 0.30 * lungs + 0.185 * heart
         density += 0.12 * self._abdomen() + 0.13 * self._mediastinum() + 0.085 * self._spine()
         density -= 0.055 * self._airway()
         density += 0.072 * self._ribs() + 0.05 * self._side_wall() + 0.10 * self._clavicles() + 0.08 * self._shoulders()
-        density += lungs * (0.095 * self._vessels() + 0.013 * self._texture())
+        density += lungs * (0.06 * self._vessels() + 0.013 * self._texture())
         if opacity is not None:
             density += 0.26 * opacity.strength * lungs * self._opacity(opacity)
         return density
