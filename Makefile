@@ -63,6 +63,7 @@ bench: setup-dev packages ## benchmarks: a table, and JSON under build/
 	@python -m tests.bench
 	@python -m tests.bench.model
 	@python -m tests.bench.training_input
+	@python -m tests.bench.accelerator
 	@python -m tests.bench.slow_connections
 
 faults: setup-dev packages ## every fault of the matrix against the running portal: make faults N=1000, FAULT=F1, SEED=7, NETWORK=1, SOAK=30
