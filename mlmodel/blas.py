@@ -1,29 +1,20 @@
 """BLAS held to one thread where the matrices are small: on a busy machine threads that wait for each other take forty times as
 long as one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread() -> AbstractContextManager[Any]:
     """For as long as the block lasts, in the whole process; where blocks of several threads overlap, one thread may be what
     remains."""
-    before = [(library, library.get_num_threads()) for library in _libraries()]
-    try:
-        for library, _ in before:
-            library.set_num_threads(1)
-        yield
-    finally:
-        for library, threads in before:
-            library.set_num_threads(threads)
+    return cast("AbstractContextManager[Any]", _blas().limit(limits=1))
 
 
 @lru_cache(maxsize=1)
-def _libraries() -> list[Any]:
-    """Looked for once: finding them takes longer than judging a film."""
-    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+def _blas() -> ThreadpoolController:
+    """Looked for once: finding the libraries takes longer than judging a film."""
+    return ThreadpoolController().select(user_api="blas")

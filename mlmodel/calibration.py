@@ -26,14 +26,9 @@ ISOTONIC_BLEND = 1e-3
 Calibrator: TypeAlias = Callable[[float], float]
 
 
-def calibrate(logit: float, calibration: Mapping[str, Any]) -> float:
-    """Probability of pneumonia, in (0, 1), for a logit. Raises as `make_calibrator` does."""
-    return make_calibrator(calibration)(logit)
-
-
 def make_calibrator(calibration: Mapping[str, Any]) -> Calibrator:
-    """The function from logit to probability. Raises `ArtifactIncompatibleError` for a method or parameters that this code does
-    not know."""
+    """The function from a logit to the probability of pneumonia, in (0, 1). Raises `ArtifactIncompatibleError` for a method or
+    parameters that this code does not know."""
     make = _METHODS.get(str(calibration.get("method")))
     if make is None:
         raise ArtifactIncompatibleError(f"This code knows no calibration {calibration.get('method')!r}.")

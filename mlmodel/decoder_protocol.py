@@ -22,7 +22,7 @@ _LENGTHS = struct.Struct("<IQ")
 def write_message(pipe: int, head: Any, bodies: Sequence[ImageBytes] = (), *, deadline: float | None = None) -> None:
     """The bodies one after the other. `deadline`, by the monotonic clock, wants a pipe that does not block.
 
-    Raises `OSError` where nobody reads any more, `TimeoutError` after the deadline.
+    Raises `OSError` where nobody reads any more, `TimeoutError` where the pipe is still full at the deadline.
     """
     packed = json.dumps(head).encode()
     lengths = _LENGTHS.pack(len(packed), sum(map(len, bodies)))
@@ -31,6 +31,8 @@ def write_message(pipe: int, head: Any, bodies: Sequence[ImageBytes] = (), *, de
         try:
             written = os.writev(pipe, left)
         except BlockingIOError:  # the pipe is full
+            if deadline is None:
+                raise
             _await(pipe, select.POLLOUT, deadline)
             continue
         while left and written >= len(left[0]):

@@ -18,8 +18,8 @@ from mlmodel.thumbnail import SIDE
 
 WIDTHS = (0.56, 0.64, 0.72, 0.8, 0.88, 0.96)  # of the pair of lungs, in sides of the film
 HEIGHTS = (0.48, 0.56, 0.64, 0.72, 0.8, 0.88)
-MIDDLE = (0.5, 0.47)  # where it is looked for, and around it:
-REACH, STEP = 4, 2  # whole pixels, in each direction
+MIDDLE = (0.5, 0.47)  # of the places where it is looked for, in sides of the film
+REACH, STEP = 4, 2  # from there, in each direction: whole pixels
 PLACES = tuple(step / SIDE for step in range(-REACH, REACH + 1, STEP))
 GRID = (len(HEIGHTS), len(PLACES), len(WIDTHS), len(PLACES))
 USUAL, SPREAD = (0.5, 0.52, 0.75, 0.7), (0.1, 0.12, 0.18, 0.16)  # of `Box`, on pediatric films
@@ -54,7 +54,7 @@ def shares_in_lung(thumbnails: NDArray[np.float32], activations: NDArray[np.floa
 
 def choose_least_share(thumbnails: NDArray[np.float32], activations: NDArray[np.float32]) -> float:
     """The share below which a finding is marked: that of the lowest hundredth of these films, all with pneumonia that was
-    found; (count, side, side) and (count, h, w). 0, which marks none, where there are too few to say."""
+    found; (count, side, side) and (count, cells, cells). 0, which marks none, where there are too few to say."""
     known = [share for share in shares_in_lung(thumbnails, activations) if share is not None]
     return float(np.quantile(known, LOWEST)) if len(known) >= 1 / LOWEST else 0.0
 

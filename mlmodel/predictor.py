@@ -204,7 +204,7 @@ def load_predictor(version: str | None = None, *, beside: Predictor | None = Non
     expected = Preprocessing(size=info.input_shape[0]).as_dict()
     if metadata.get("preprocessing") != expected:
         raise ArtifactIncompatibleError(f"Version {info.version} was trained with other preprocessing than this code does.")
-    make_calibrator(info.calibration)
+    make_calibrator(info.calibration)  # raises before there is anything to close
     engine = load_engine(location.path, metadata, engine=_setting("MODEL_ENGINE", "auto"), threads=_setting("MODEL_THREADS", 0))
     gate = load_gate(location.path, metadata)
     decoders = beside.share_decoders() if beside else DecoderPool(_setting("WORKER_DECODERS", 2))

@@ -1,4 +1,4 @@
-"""Films shrunk to a few cells, for who needs no more of them than that: the gate, and the search for the lungs."""
+"""Films shrunk to a few cells, for whoever needs no more of them than that: the gate, and the search for the lungs."""
 
 from functools import lru_cache
 
@@ -9,23 +9,17 @@ SIDE = 32  # cells
 
 
 def shrink(films: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(count, size, size) → thumbnails (count, `SIDE`, `SIDE`), each cell the mean of its pixels. Raises `ValueError` for films
-    with fewer pixels a side than that.
-
-    Two small matrix products a film: their sums are of integers under 2 ** 24, which float32 holds exactly.
-    """
-    size = films.shape[-1]
-    if size < SIDE:
-        raise ValueError(f"A film has at least {SIDE} pixels a side. Received: {size}")
-    members, pixels = _cells(size)
-    return np.asarray(members @ films.astype(np.float32) @ members.T / pixels)
+    """(count, size, size) uint8 → thumbnails (count, `SIDE`, `SIDE`) float32, 0 to 255, each cell the mean of what it covers.
+    Two small matrix products a film."""
+    cells = _cells(films.shape[-1])
+    return np.asarray(cells @ films.astype(np.float32) @ cells.T)
 
 
 @lru_cache(maxsize=8)
-def _cells(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(`SIDE`, size): which pixels of a row belong to which cell; (`SIDE`, `SIDE`): how many pixels each has."""
-    edges = np.arange(SIDE + 1) * size // SIDE
+def _cells(size: int) -> NDArray[np.float32]:
+    """(`SIDE`, size): which share of a cell each pixel of a row covers. Pixels on an edge are shared out, so that all cells are
+    alike, and four of them are one of a thumbnail half as fine."""
+    edges = np.arange(SIDE + 1) * size / SIDE
     pixels = np.arange(size)
-    members = ((pixels >= edges[:-1, None]) & (pixels < edges[1:, None])).astype(np.float32)
-    extents = members.sum(axis=1)
-    return members, np.outer(extents, extents)
+    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return (np.maximum(covered, 0) * SIDE / size).astype(np.float32)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from mlmodel.thumbnail import SIDE
 
-CELLS = SIDE // 2  # of the layout, across and down
+CELLS = SIDE // 2  # of the layout, across and down: with another number no gate that was fitted before can be read
 
 
 def describe(thumbnails: NDArray[np.float32], features: NDArray[np.float32]) -> NDArray[np.float32]:

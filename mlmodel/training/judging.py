@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mlmodel.blas import one_thread
 from mlmodel.engines import Outputs
 from mlmodel.evaluation.calibrators import apply, fit_best
 from mlmodel.evaluation.operating_point import choose_operating_point
@@ -110,7 +111,8 @@ def decline(gate: Gate | None, films: NDArray[np.uint8], outputs: Outputs) -> li
     """The code that each film, (count, size, size, 1), is refused with when it is read, or None: the rules on pixels, and the
     gate where there is one. What only a file tells, such as its colours, has no say."""
     planes = films[..., 0]
-    learned = gate.judge(shrink(planes), _features(outputs)) if gate else [Verdict(None, is_suspect=False)] * len(planes)
+    with one_thread():
+        learned = gate.judge(shrink(planes), _features(outputs)) if gate else [Verdict(None, is_suspect=False)] * len(planes)
     return [find_fault(plane) or verdict.code for plane, verdict in zip(planes, learned, strict=True)]
 
 
@@ -130,10 +132,9 @@ def judge_heat(part: Examples, activations: NDArray[np.float32], found: NDArray[
     films with pneumonia, the latter from those of them that were `found`."""
     sick = part.truth == 1
     chosen = sick & found
-    return {
-        "scale": float(np.median(activations.max(axis=(1, 2))[sick])),
-        "least_in_lung": choose_least_share(shrink(part.films[chosen, :, :, 0]), activations[chosen]),
-    }
+    with one_thread():
+        least = choose_least_share(shrink(part.films[chosen, :, :, 0]), activations[chosen])
+    return {"scale": float(np.median(activations.max(axis=(1, 2))[sick])), "least_in_lung": least}
 
 
 def _judge_robustness(

@@ -142,6 +142,8 @@ class Comparison:
         self.films, hashes, small = [films[row] for row in kept], [hashes[row] for row in kept], small[kept]
         copies = [(film, row) for film, row in zip(originals, find_copies(films, originals), strict=True) if row in kept]
         self.originals = [film for film, _ in copies]
+        if len(copies) < len(originals):
+            progress.say(f"{len(originals) - len(copies)} of {len(originals)} originals are of films that are left out")
         self.truth = np.array([film.label == "PNEUMONIA" for film in self.films], np.float32)
         self.groups = np.array(group_films(self.films, find_near_duplicates(small)))
         self.folds = make_folds(self.truth, self.groups, protocol)

@@ -2,8 +2,8 @@
 is one.
 
 Each is compared with the same graph on one batch that lies in the device's memory already: the share that is reached says what
-picking films, mixing them, moving them and averaging weights cost. KERAS_BACKEND chooses the back end; nothing here needs
-TensorFlow, Django or the network. A table, and JSON in build/bench-accelerator.json.
+picking films, mixing them, moving them and averaging weights cost. KERAS_BACKEND chooses the back end; TensorFlow, Django and
+the network are not needed. A table, and JSON in build/bench-accelerator.json.
 """
 
 import statistics
@@ -74,9 +74,9 @@ def measure_serving(films: NDArray[np.uint8], steps: int) -> dict[str, float]:
 
     from mlmodel.artifact import read_metadata
     from mlmodel.engines.keras_engine import KerasEngine
-    from mlmodel.registry import SHIPPED_DIR
+    from mlmodel.registry import newest_shipped
 
-    directory = max(SHIPPED_DIR.iterdir())
+    directory = newest_shipped()
     engine = KerasEngine(directory, read_metadata(directory))
     held = keras.ops.convert_to_tensor(films[:BATCH])
 

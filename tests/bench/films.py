@@ -1,6 +1,6 @@
 """What the benchmarks read: the real films beside the project, else drawn ones of the same kind."""
 
-from tests.portal import ROOT
+from tests.bench.report import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
 DRAWN = 48

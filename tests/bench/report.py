@@ -1,9 +1,10 @@
 """Where a benchmark leaves its figures."""
 
 import json
+from pathlib import Path
 from typing import Any
 
-from tests.portal import ROOT
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def write_report(name: str, report: dict[str, Any]) -> None:

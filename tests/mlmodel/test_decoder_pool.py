@@ -19,7 +19,7 @@ from PIL import Image
 
 from mlmodel import decoder_pool
 from mlmodel.decoder_pool import ROOT, DecoderPool
-from mlmodel.decoder_protocol import read_message
+from mlmodel.decoder_protocol import read_message, write_message
 from mlmodel.types import DecodedFilm, DecoderUnavailableError, IntendedUse, Refusal, RejectedImageError
 from tests.mlmodel.films import dicom, draw_12_bits, draw_uint8, encode, jpeg, png
 
@@ -295,6 +295,30 @@ def test_a_message_that_says_it_is_enormous_is_not_waited_for() -> None:
         assert time.monotonic() - started < 15
     finally:
         pool.close()
+
+
+def test_a_film_larger_than_the_pipe_waits_for_room_and_no_longer_than_the_deadline() -> None:
+    """The child of a pool reads; this one does not until it is told to."""
+    out, into = os.pipe()
+    os.set_blocking(into, False)
+    film = bytes(3 * 1024 * 1024)
+    started, spent = time.monotonic(), time.process_time()
+    with pytest.raises(TimeoutError):
+        write_message(into, {}, [film], deadline=started + 0.5)
+    assert time.monotonic() - started >= 0.5
+    assert time.process_time() - spent < 0.25  # it sleeps
+    with pytest.raises(BlockingIOError):
+        write_message(into, {}, [film])
+    os.close(into)
+    os.close(out)
+    out, into = os.pipe()
+    os.set_blocking(into, False)
+    with ThreadPoolExecutor(1) as pool:
+        heard = pool.submit(read_message, out)
+        write_message(into, {"one": 1}, [film[:1000], film], deadline=time.monotonic() + 30)
+        assert heard.result() == ({"one": 1}, film[:1000] + film)
+    os.close(into)
+    os.close(out)
 
 
 def test_who_breaks_off_leaves_no_answer_to_another_film(pool: DecoderPool) -> None:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mlmodel.calibration import calibrate
+from mlmodel.calibration import make_calibrator
 from mlmodel.evaluation.calibrators import METHODS, apply, fit_best
 from mlmodel.evaluation.measures import expected_calibration_error
 from tests.mlmodel.evaluation.drawn import draw_logits, sigmoid
@@ -48,7 +48,7 @@ def test_every_method_is_compared_and_recorded_as_plain_json() -> None:
     assert set(fitted["compared"]) == {"none", *METHODS}
     assert [name for name, row in fitted["compared"].items() if row["kept"]] == [fitted["method"]]
     assert (fitted["films"], fitted["patients"]) == (400, 200)
-    assert 0 < calibrate(0.3, fitted) < 1
+    assert 0 < make_calibrator(fitted)(0.3) < 1
 
 
 def test_isotonic_regression_is_not_judged_on_what_it_was_fitted_to() -> None:
@@ -70,7 +70,7 @@ def test_a_stated_prevalence_is_what_the_probability_assumes() -> None:
 def test_classes_without_overlap_leave_a_finite_calibration() -> None:
     logits = np.r_[np.full(30, -3.0), np.full(30, 3.0)]
     fitted = fit_best(logits, (logits > 0).astype(float), range(60))
-    assert 0.5 < calibrate(3, fitted) < 1
+    assert 0.5 < make_calibrator(fitted)(3) < 1
 
 
 def test_a_single_patient_of_a_class_is_not_compared() -> None:
