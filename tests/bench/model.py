@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.films import load_small_films
+from tests.bench.films import load_films, load_small_films
 from tests.bench.report import write_report
 from tests.portal import ROOT
 
@@ -40,7 +40,9 @@ def main() -> None:
     stack = np.stack(arrays)[..., None]
     report: dict[str, Any] = {"films": source, "count": len(films), "engine": predictor.engine}
     report |= folder_against_engine(predictor, films, stack)
-    report |= single_against_bare(predictor, films[:: len(films) // SINGLES], stack.shape[1])
+    whole = [content for _, content in load_films()[1]]
+    for name, some in (("single_full_size", whole), ("single_small", films)):
+        report[name] = single_against_bare(predictor, some[:: len(some) // SINGLES], stack.shape[1])
     report |= engine_against_onnx_runtime(predictor, stack)
     predictor.close()
     show(report)
@@ -54,14 +56,19 @@ def show(report: dict[str, Any]) -> None:
     rows = [
         ("predict over a folder", f"{report['folder_films_per_second']:.1f} films/s", ""),
         ("predict over a folder / engine on arrays", f"{report['folder_to_engine']:.2f}", "≥ 0.90"),
-        ("one film, warm", f"{report['single_milliseconds']:.1f} ms", ""),
-        ("one film, warm / decoding and forward pass", f"{report['single_to_bare']:.2f}", "≤ 1.20"),
+        *_rows_of_single("one film of full size, warm", report["single_full_size"]),
+        *_rows_of_single("one film of 224 pixels, warm", report["single_small"]),
         ("ONNX Runtime on the same graph", f"{report['onnx_runtime_films_per_second']:.1f} films/s", ""),
         ("engine / ONNX Runtime", f"{report['engine_to_onnx_runtime']:.2f}", "≥ 1.50"),
     ]
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+
+
+def _rows_of_single(what: str, found: dict[str, float]) -> list[tuple[str, str, str]]:
+    ratio = f"{found['to_bare']:.2f}"
+    return [(what, f"{found['milliseconds']:.1f} ms", ""), (f"{what} / decoding and forward pass", ratio, "≤ 1.20")]
 
 
 def folder_against_engine(predictor: Any, films: list[bytes], stack: Any) -> dict[str, float]:
@@ -80,7 +87,8 @@ def folder_against_engine(predictor: Any, films: list[bytes], stack: Any) -> dic
 
 
 def single_against_bare(predictor: Any, films: list[bytes], size: int) -> dict[str, float]:
-    """One film after the other through `predict`, and its decoding and forward pass with nothing around them."""
+    """One film after the other through `predict`, and its decoding and forward pass with nothing around them. What a camera or
+    a PACS sends is of full size; small films, as the network was trained on, take so little decoding that all else shows."""
     from mlmodel.decoding import read_film
     from mlmodel.preprocessing import DECODED_SIDES, prepare_film
 
@@ -94,7 +102,7 @@ def single_against_bare(predictor: Any, films: list[bytes], size: int) -> dict[s
             predictor.predict([film], display=False)
 
     ratio, seconds, _ = compare(served, bare)
-    return {"single_to_bare": ratio, "single_milliseconds": seconds / len(films) * 1000}
+    return {"to_bare": ratio, "milliseconds": seconds / len(films) * 1000}
 
 
 def engine_against_onnx_runtime(predictor: Any, stack: Any) -> dict[str, float]:
