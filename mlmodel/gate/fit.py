@@ -17,7 +17,6 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mlmodel.blas import one_thread
 from mlmodel.gate.descriptor import describe
 from mlmodel.gate.judge import ARRAYS, GATE, WILDEST, Gate
 from mlmodel.gate.negatives import Material, make_negatives, vary_films
@@ -159,8 +158,7 @@ def _planes(films: Films, name: str, seed: int) -> Films:
 
 def _measure(gate: Gate, films: Films, features: NDArray[np.float32]) -> dict[str, float]:
     """Of films that are all to be read."""
-    with one_thread():
-        verdicts = gate.judge(shrink(films), features)
+    verdicts = gate.judge_films(films, features)
     refused = float(np.mean([verdict.code is not None for verdict in verdicts]))
     flagged = float(np.mean([verdict.is_suspect and verdict.code is None for verdict in verdicts]))
     return {"films": len(films), "refused": refused, "flagged": flagged}

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmodel.artifact import read_metadata
+from mlmodel.blas import one_thread
 from mlmodel.gate.descriptor import CELLS, describe
+from mlmodel.thumbnail import shrink
 from mlmodel.types import ArtifactCorruptError, ArtifactIncompatibleError
 
 GATE = "gate.npz"
@@ -56,6 +58,11 @@ class Gate:
             Verdict(self.codes[best] if head or (far and odd > 0) else "OUT_OF_DISTRIBUTION" if far else None, bool(marked))
             for head, far, odd, best, marked in zip(by_head, by_distance, odds, likeliest, suspect, strict=True)
         ]
+
+    def judge_films(self, films: NDArray[np.uint8], features: NDArray[np.float32]) -> list[Verdict]:
+        """As `judge`, for films (count, size, size) of which nobody has thumbnails yet."""
+        with one_thread():
+            return self.judge(shrink(films), features)
 
     def scores(self, descriptors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp]]:
         """(count, channels) → log odds against a film to be read, distance as `spread_distance`, likeliest other class."""

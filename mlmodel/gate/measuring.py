@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmodel.blas import one_thread
 from mlmodel.engines import Outputs
 from mlmodel.evaluation.measures import auc
 from mlmodel.gate.descriptor import describe
@@ -182,8 +181,7 @@ def _count(gate: Gate, group: Group) -> dict[str, Any]:
     """Shares of the films that the learned gate refuses, and refuses or marks; how many by which code. The rules on pixels,
     which come before it, are counted apart."""
     assert group.outputs.features is not None  # noqa: S101 - for the type alone
-    with one_thread():
-        verdicts = gate.judge(shrink(group.films), group.outputs.features)
+    verdicts = gate.judge_films(group.films, group.outputs.features)
     refused = [verdict.code for verdict in verdicts if verdict.code]
     return {
         "films": len(verdicts),

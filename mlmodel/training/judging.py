@@ -111,8 +111,7 @@ def decline(gate: Gate | None, films: NDArray[np.uint8], outputs: Outputs) -> li
     """The code that each film, (count, size, size, 1), is refused with when it is read, or None: the rules on pixels, and the
     gate where there is one. What only a file tells, such as its colours, has no say."""
     planes = films[..., 0]
-    with one_thread():
-        learned = gate.judge(shrink(planes), _features(outputs)) if gate else [Verdict(None, is_suspect=False)] * len(planes)
+    learned = gate.judge_films(planes, _features(outputs)) if gate else [Verdict(None, is_suspect=False)] * len(planes)
     return [find_fault(plane) or verdict.code for plane, verdict in zip(planes, learned, strict=True)]
 
 

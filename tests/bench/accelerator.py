@@ -6,8 +6,6 @@ picking films, mixing them, moving them and averaging weights cost. KERAS_BACKEN
 the network are not needed. A table, and JSON in build/bench-accelerator.json.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from tests.bench.films import load_small_films
 from tests.bench.report import write_report
+from tests.bench.timing import compare
 
 FILMS = 1024  # in memory, the same ones over and over where there are fewer
 BATCH, ROUNDS = 32, 5
@@ -37,16 +36,14 @@ def load_arrays(size: int) -> tuple[str, NDArray[np.uint8]]:
     return source, np.resize(planes, (FILMS, size, size))[..., None]
 
 
-def measure_training(films: NDArray[np.uint8], folder: Path, steps: int) -> dict[str, float]:
-    """Films per second through the default recipe's training step."""
+def measure_training(recipe: Any, films: NDArray[np.uint8], folder: Path, steps: int) -> dict[str, float]:
+    """Films per second through the training step of a `Recipe`."""
     import keras
 
     from mlmodel.training.options import RunOptions
     from mlmodel.training.progress import Progress
-    from mlmodel.training.recipe import read_recipe
     from mlmodel.training.trainer import Examples, Trainer
 
-    recipe = read_recipe("default")
     truth = (np.arange(len(films)) % 2).astype(np.float32)
     examples, quiet = Examples(films, truth), Progress(quiet=True)
     options = RunOptions(devices="1")
@@ -65,7 +62,7 @@ def measure_training(films: NDArray[np.uint8], folder: Path, steps: int) -> dict
         for _ in range(steps):
             trainer.model.train_on_batch(*held)
 
-    return compare(real, synthetic, films=steps * batch)
+    return compare_rates(real, synthetic, films=steps * batch)
 
 
 def measure_serving(films: NDArray[np.uint8], steps: int) -> dict[str, float]:
@@ -89,25 +86,13 @@ def measure_serving(films: NDArray[np.uint8], steps: int) -> dict[str, float]:
         for _ in range(steps):
             engine._model.predict_on_batch(held)
 
-    return compare(real, synthetic, films=steps * BATCH)
+    return compare_rates(real, synthetic, films=steps * BATCH)
 
 
-def compare(real: Callable[[], None], synthetic: Callable[[], None], *, films: int) -> dict[str, float]:
-    """Films per second of each, in turns after one turn that does not count, and the median of their ratio."""
-    for each in (real, synthetic):
-        each()  # compiles
-    pairs = [(_seconds(real), _seconds(synthetic)) for _ in range(ROUNDS)]
-    return {
-        "films_per_second": films / statistics.median(one for one, _ in pairs),
-        "synthetic_films_per_second": films / statistics.median(other for _, other in pairs),
-        "share": statistics.median(other / one for one, other in pairs),
-    }
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def compare_rates(real: Callable[[], None], synthetic: Callable[[], None], *, films: int) -> dict[str, float]:
+    """Films per second of each, and the median of their ratio."""
+    share, synthetic_seconds, seconds = compare(synthetic, real, rounds=ROUNDS)
+    return {"films_per_second": films / seconds, "synthetic_films_per_second": films / synthetic_seconds, "share": share}
 
 
 def measure() -> dict[str, Any]:
@@ -118,11 +103,12 @@ def measure() -> dict[str, Any]:
 
     from mlmodel.training.recipe import read_recipe
 
-    source, films = load_arrays(read_recipe("default").network.input_size)
+    recipe = read_recipe("default")
+    source, films = load_arrays(recipe.network.input_size)
     where = str(getattr(keras.ops.convert_to_tensor(films[:1]), "device", "unknown")).rsplit("/", 1)[-1]
     steps = STEPS_ON_CPU if "cpu" in where.lower() else STEPS
     with TemporaryDirectory() as folder:
-        training = measure_training(films, Path(folder), steps)
+        training = measure_training(recipe, films, Path(folder), steps)
     return {
         "films": source,
         "backend": backend,

@@ -5,12 +5,9 @@ over the rounds.
 """
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.films import load_films, load_small_films
-from tests.bench.report import write_report
-from tests.portal import ROOT
+from tests.bench.report import ROOT, write_report
+from tests.bench.timing import compare
 
 ROUNDS = 11
 BATCH = 32
@@ -82,7 +79,7 @@ def folder_against_engine(predictor: Any, films: list[bytes], stack: Any) -> dic
             for _ in predictor.read((path.read_bytes() for path in paths), batch_size=BATCH):
                 pass
 
-        ratio, seconds, _ = compare(read_folder, lambda: run_engine(predictor, stack))
+        ratio, seconds, _ = compare(read_folder, lambda: run_engine(predictor, stack), rounds=ROUNDS)
     return {"folder_to_engine": 1 / ratio, "folder_films_per_second": len(films) / seconds}
 
 
@@ -101,7 +98,7 @@ def single_against_bare(predictor: Any, films: list[bytes], size: int) -> dict[s
         for film in films:
             predictor.predict([film], display=False)
 
-    ratio, seconds, _ = compare(served, bare)
+    ratio, seconds, _ = compare(served, bare, rounds=ROUNDS)
     return {"to_bare": ratio, "milliseconds": seconds / len(films) * 1000}
 
 
@@ -122,7 +119,7 @@ def engine_against_onnx_runtime(predictor: Any, stack: Any) -> dict[str, float]:
         for start in range(0, len(stack), BATCH):
             session.run(None, {"film": stack[start : start + BATCH]})
 
-    ratio, seconds, _ = compare(by_onnx, lambda: run_engine(predictor, stack))
+    ratio, seconds, _ = compare(by_onnx, lambda: run_engine(predictor, stack), rounds=ROUNDS)
     return {"engine_to_onnx_runtime": ratio, "onnx_runtime_films_per_second": len(stack) / seconds}
 
 
@@ -130,21 +127,6 @@ def run_engine(predictor: Any, stack: Any) -> None:
     """Every batch of (count, size, size, 1) through the engine, with nothing done to what comes out."""
     for start in range(0, len(stack), BATCH):
         predictor._engine.run(stack[start : start + BATCH])
-
-
-def compare(first: Callable[[], None], second: Callable[[], None]) -> tuple[float, float, float]:
-    """Median of first / second over the rounds, and the median seconds of each; each runs once before it counts."""
-    first()
-    second()
-    pairs = [(_time(first), _time(second)) for _ in range(ROUNDS)]
-    ratio = statistics.median(one / other for one, other in pairs)
-    return ratio, statistics.median(one for one, _ in pairs), statistics.median(other for _, other in pairs)
-
-
-def _time(work: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

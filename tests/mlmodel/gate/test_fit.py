@@ -14,7 +14,6 @@ from mlmodel.gate.drawing import DRAWINGS
 from mlmodel.gate.fit import FittedGate, fit_gate
 from mlmodel.gate.judge import GATE, Gate, load_gate
 from mlmodel.gate.negatives import Material, make_negatives, vary_films
-from mlmodel.thumbnail import shrink
 from mlmodel.types import ArtifactCorruptError, ArtifactIncompatibleError
 from tests.mlmodel.gate.material import chest_films, slices
 
@@ -30,7 +29,7 @@ def features_of(films: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def judge(gate: Gate, films: NDArray[np.uint8]) -> list[str | None]:
-    return [verdict.code for verdict in gate.judge(shrink(films), features_of(films[..., None]))]
+    return [verdict.code for verdict in gate.judge_films(films, features_of(films[..., None]))]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +134,7 @@ def test_a_film_between_the_two_limits_is_marked(gate: Gate) -> None:
     films = chest_films(2, SIZE, first=900)
     low = {**dict.fromkeys(gate.limits, 1e9), "flag_distance": -1.0}
     marked = Gate(**{**{name: getattr(gate, name) for name in gate.__slots__}, "limits": low})
-    assert [(one.code, one.is_suspect) for one in marked.judge(shrink(films), features_of(films[..., None]))] == [
+    assert [(one.code, one.is_suspect) for one in marked.judge_films(films, features_of(films[..., None]))] == [
         (None, True)
     ] * 2
 
