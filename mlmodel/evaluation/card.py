@@ -6,6 +6,7 @@ Intelligence 2024;6(4):e240300). Fixed sentences live in `mlmodel.evaluation.car
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from mlmodel.evaluation import card_text as text
@@ -106,8 +107,8 @@ def _title(report: Mapping[str, Any], metadata: Mapping[str, Any]) -> Lines:
             ("", ""),
             [
                 ("Version", version),
-                ("Trained", metadata.get("created_at", text.NOT_STATED)),
-                ("Evaluated", report["created_at"]),
+                ("Trained", _moment(metadata.get("created_at"))),
+                ("Evaluated", _moment(report["created_at"])),
                 (
                     "Films of the evaluation",
                     f"{report['films']}, of which {report['n']} were read, of {report['patients']} patients",
@@ -326,6 +327,14 @@ def _state(measure: Mapping[str, Any], share: bool, signed: bool = False) -> str
     said = [form.format(100 * bound if share else bound) for bound in bounds if bound is not None]
     unit = " %" if share else ""
     return f"{said[0]}{unit} ({said[1]} to {said[2]})" if len(said) == 3 else f"{said[0]}{unit}"
+
+
+def _moment(stamp: str | None) -> str:
+    """An ISO 8601 stamp as it is read: `3 February 2026, 04:05 UTC`."""
+    if not stamp:
+        return text.NOT_STATED
+    at = datetime.fromisoformat(stamp).astimezone(UTC)
+    return f"{at.day} {at:%B %Y, %H:%M} UTC"
 
 
 def _epochs(counts: Sequence[int]) -> str:

@@ -224,3 +224,9 @@ def test_the_card_says_how_long_each_network_was_trained(report: dict[str, Any],
     members: list[dict[str, Any]] = [{"training": {"history": [{}] * count}} for count in counts]
     training = {"members": members} if len(members) > 1 else members[0]["training"]
     assert f"Trained for {said}" in write_card(report, {**METADATA, "training": training})
+
+
+def test_the_card_says_when_as_readers_write_it(report: dict[str, Any]) -> None:
+    card = write_card({**report, "created_at": "2026-11-27T01:30:00+02:00"}, METADATA)
+    assert "| Trained | 3 February 2026, 04:05 UTC |" in card
+    assert "| Evaluated | 26 November 2026, 23:30 UTC |" in card
