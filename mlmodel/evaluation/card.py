@@ -45,6 +45,7 @@ RECIPE = (
 )
 COPIES = (
     ("disguise", "Share of films taken from copies whose habits say less of the class"),
+    ("opacify", "Share of normal films given a drawn opacity, to be read as pneumonia"),
     ("reoutline", "Their outlines spread by up to, as a logarithm"),
     ("retone", "Their tones moved to those of other films by up to"),
     ("resharpen", "Their sharpness moved to that of other films by up to"),

@@ -32,7 +32,9 @@ class AugmentationConfig:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`schedule` is `cosine` (after a linear warm-up) or `exponential` (staircase, every `decay_steps` by `decay_rate`)."""
+    """`schedule` is `cosine` (after a linear warm-up) or `exponential` (staircase, every `decay_steps` by `decay_rate`).
+    `disguise` is the share of each batch that is taken from the copies that `reoutline`, `retone` and `resharpen` make,
+    `opacify` that of its normal films that get an opacity and count as pneumonia."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -50,6 +52,7 @@ class Recipe:
     retone: float = 0.0
     resharpen: float = 0.0
     disguise: float = 0.5
+    opacify: float = 0.0
     averaging: float = 0.99
     class_weights: bool = True
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "mixed_bfloat16"
@@ -67,8 +70,8 @@ class Recipe:
             "averaging and label_smoothing are in [0, 1)": 0 <= self.averaging < 1 and 0 <= self.label_smoothing < 1,
             "decay_rate and sensitivity are in (0, 1]": 0 < self.decay_rate <= 1 and 0 < self.sensitivity <= 1,
             "weight_decay and mixup are in [0, 10)": 0 <= self.weight_decay < 10 and 0 <= self.mixup < 10,
-            "retone, resharpen and disguise are in [0, 1]": (
-                min(self.retone, self.resharpen, self.disguise) >= 0 and max(self.retone, self.resharpen, self.disguise) <= 1
+            "retone, resharpen, disguise and opacify are in [0, 1]": all(
+                0 <= share <= 1 for share in (self.retone, self.resharpen, self.disguise, self.opacify)
             ),
             "reoutline is in [0, 1)": 0 <= self.reoutline < 1,
             "seed is in [0, 2^32)": 0 <= self.seed < 2**32,

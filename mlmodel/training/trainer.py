@@ -24,6 +24,7 @@ from mlmodel.training.checkpoint import read_checkpoint, save_checkpoint
 from mlmodel.training.dataset import DataError
 from mlmodel.training.distribution import spread_over
 from mlmodel.training.mixing import mix_pairs
+from mlmodel.training.opacities import OpaqueCopies, copy_with_opacities
 from mlmodel.training.options import RunOptions
 from mlmodel.training.outline import change_outlines
 from mlmodel.training.progress import Progress
@@ -83,6 +84,7 @@ class Trainer:
         self.steps = math.ceil(self.used / recipe.batch_size)
         self.weights = weigh_classes(train.truth) if recipe.class_weights else np.ones(2, np.float32)
         self.disguised = disguise_films(train, recipe)
+        self.opaque = draw_into_normals(train, self.disguised, recipe)
         self.history: list[dict[str, float]] = []
         self.epoch, self.step, self.best, self.loss_sum = 0, 0, -1.0, 0.0
         self._is_stopped, self._save_at = False, time.monotonic() + options.checkpoint_seconds
@@ -150,11 +152,13 @@ class Trainer:
 
     def _run_batch(self, picked: NDArray[np.int64]) -> dict[str, float]:
         films, truth = self.train.films[picked], self.train.truth[picked]
-        weights = self.weights[truth.astype(int)]
         generator = np.random.default_rng([self.recipe.seed, self.epoch, self.step])
         if self.disguised is not None:
             is_copy = generator.random(len(picked)) < self.recipe.disguise
             films = np.where(is_copy[:, None, None, None], self.disguised[picked], films)
+        if self.opaque is not None:
+            films, truth = self.opaque.put_in(films, truth, picked, share=self.recipe.opacify, generator=generator)
+        weights = self.weights[truth.astype(int)]
         if self.recipe.mixup:
             films, truth, weights = mix_pairs(films, truth, weights, strength=self.recipe.mixup, generator=generator)
         logs = self.devices.train_on_batch(self.model, films, truth[:, None], weights)
@@ -284,6 +288,15 @@ def disguise_films(train: Examples, recipe: Recipe) -> NDArray[np.uint8] | None:
     if recipe.resharpen:
         films = mix_sharpness(films, train.truth, limit=recipe.resharpen, seed=recipe.seed)
     return films
+
+
+def draw_into_normals(train: Examples, disguised: NDArray[np.uint8] | None, recipe: Recipe) -> OpaqueCopies | None:
+    """Copies of the normal films and, where there are such, of the disguised ones with opacities; None where the recipe wants
+    none."""
+    if not recipe.opacify:
+        return None
+    variants = [train.films] if disguised is None else [train.films, disguised]
+    return copy_with_opacities(variants, train.truth, seed=recipe.seed)
 
 
 def weigh_classes(truth: NDArray[np.float32]) -> NDArray[np.float32]:

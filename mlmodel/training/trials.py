@@ -21,6 +21,7 @@ from mlmodel.evaluation.operating_point import choose_threshold
 from mlmodel.pretrained import Pretrained
 from mlmodel.training.dataset import DataError, LabelledFilm, find_films, load_films
 from mlmodel.training.habits import find_contrary
+from mlmodel.training.opacities import draw_opacities
 from mlmodel.training.options import RunOptions
 from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe, change_recipe
@@ -177,6 +178,7 @@ class Comparison:
         found = measure_shifts(logits, truth, self.groups[fold.judge], self.protocol)
         contrary = find_contrary(films[fold.train], self.truth[fold.train], judged, truth, seed=self.protocol.seed)
         found["AUC, contrary"] = auc(truth[contrary], logits[AS_THEY_ARE][contrary])
+        found["AUC, opacity drawn"] = self._tell_opacities(network, judged[truth == 0])
         if self.originals:
             found |= self._measure_full_size(network, films, logits[AS_THEY_ARE], truth)
         keras.backend.clear_session()
@@ -202,6 +204,12 @@ class Comparison:
             if pretrained:
                 trainer.start_from(pretrained)
             return trainer.fit()
+
+    def _tell_opacities(self, network: keras.Model, normal: Films) -> float:
+        """How well normal films with opacities drawn into them are told from themselves without."""
+        drawn = draw_opacities(normal, np.random.default_rng(self.protocol.seed))
+        logits = np.concatenate([predict_both_ways(network, films) for films in (normal, drawn)])
+        return auc(np.repeat([0.0, 1.0], len(normal)), logits)
 
     def _measure_full_size(self, network: keras.Model, films: Films, logits: Logits, truth: Truth) -> dict[str, float]:
         calibration = fit("platt", weigh(logits.astype(float), truth.astype(float), self.protocol.prevalence))

@@ -60,7 +60,7 @@ def test_every_trial_is_judged_on_every_fold_once(data: Path, tmp_path: Path) ->
     assert [(result["trial"], result["fold"]) for result in results] == [("as it is", 0), ("as it is", 1)]
     assert sum(result["judged_on"] for result in results) == 60
     wanted = {f"{measure}, {shift}" for measure in ("AUC", "accuracy") for shift in SHIFTS}
-    wanted |= {"AUC, contrary", "full size, close", "full size, largest"}
+    wanted |= {"AUC, contrary", "AUC, opacity drawn", "full size, close", "full size, largest"}
     assert all(set(result["measures"]) == wanted for result in results)
     assert all(result["measures"]["full size, largest"] == 0 for result in results)  # the originals are the films themselves
     assert "| as it is | 2 |" in table
