@@ -292,7 +292,14 @@ def _robustness(metadata: Mapping[str, Any]) -> Lines:
     found = metadata.get("robustness", {})
     rows = [(name, _state(value, share=True)) for name, value in found.items() if isinstance(value, Mapping)]
     table = _table(("Change to the film", "Films whose label stays (95 % interval)"), rows) if rows else [text.NO_ROBUSTNESS]
-    return ["## Robustness [30]", "", *table]
+    return ["## Robustness [30]", "", *table, *_opacities(metadata.get("drawn_opacities", {}))]
+
+
+def _opacities(given: Mapping[str, Any]) -> Lines:
+    if not given.get("films"):
+        return []
+    found = _state(given["found"], share=True)
+    return ["", f"{text.OPACITIES} Of {given['films']} such films, {found} are then called pneumonia."]
 
 
 def _cite(metadata: Mapping[str, Any]) -> Lines:

@@ -65,7 +65,12 @@ EXPLANATION = (
     "Whether the map helps readers was not studied.",
 )
 NO_ROBUSTNESS = "Not done for this version."
+OPACITIES = (
+    "A film can be normal but for an opacity in one lung. This was tried with drawn ones, some of them faint, in normal test "
+    "films that are called normal as they are."
+)
 LIMITS = (
+    "A single opacity in a film that looks normal otherwise can be missed: see Robustness.",
     "The shipped training films come from one hospital and one age group. Other machines and populations are untested.",
     "Prevalence among these films is far higher than in most practices, so the predictive values do not carry over.",
     "Labels of the training films were given by reading, with less control than those of the official test films.",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlmodel.blas import one_thread
 from mlmodel.engines import Outputs
+from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, interval
 from mlmodel.evaluation.calibrators import apply, fit_best
 from mlmodel.evaluation.operating_point import choose_operating_point
 from mlmodel.evaluation.readings import Reading
@@ -24,6 +25,7 @@ from mlmodel.gate.pixels import find_fault
 from mlmodel.lungs import choose_least_share
 from mlmodel.serving import build_serving_model
 from mlmodel.thumbnail import shrink
+from mlmodel.training.opacities import draw_opacities
 from mlmodel.training.prepared import Prepared
 from mlmodel.training.splits import Part
 from mlmodel.training.trainer import Examples
@@ -101,6 +103,7 @@ def judge(
         "heatmap": judge_heat(prepared.part("calibrate"), outputs["calibrate"].activations, found),
         "gate": fitted.facts,
         "robustness": _judge_robustness(serving, prepared, calibration, said, point["threshold"], seed),
+        "drawn_opacities": judge_opacities(serving, prepared, calibration, said, point["threshold"], seed),
         "metrics": summarise(report),
         "data": prepared.describe(),
     }
@@ -152,6 +155,27 @@ def _judge_robustness(
         threshold=threshold,
         seed=seed,
     )
+
+
+def judge_opacities(
+    serving: keras.Model,
+    prepared: Prepared,
+    calibration: dict[str, Any],
+    said: NDArray[np.float64],
+    threshold: float,
+    seed: int,
+) -> dict[str, Any]:
+    """How many normal test films that are called so are called pneumonia once an opacity is drawn into a lung: `films`, and
+    `found`, resampled by patient."""
+    test = prepared.part("test")
+    chosen = np.flatnonzero((test.truth == 0) & (said < threshold))
+    if not len(chosen):
+        return {"films": 0, "found": {}}
+    drawn = draw_opacities(test.films[chosen], np.random.default_rng([seed, len(chosen)]))
+    found = apply(calibration, serve(serving, drawn).logits) >= threshold
+    patients = [prepared.films[index].patient for index in np.flatnonzero(prepared.parts == "test")[chosen]]
+    weights = draw_weights(patients, RESAMPLES, seed).astype(np.float64)
+    return {"films": len(chosen), "found": interval(float(found.mean()), weights @ found / weights.sum(axis=1))}
 
 
 def _fit_gate(serving: keras.Model, prepared: Prepared, tested: Outputs, options: JudgingOptions, seed: int) -> FittedGate:

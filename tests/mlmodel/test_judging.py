@@ -11,7 +11,7 @@ from mlmodel.gate.descriptor import CELLS
 from mlmodel.gate.judge import Gate
 from mlmodel.management.judging import describe_metrics
 from mlmodel.training.dataset import DataError, LabelledFilm
-from mlmodel.training.judging import JudgingOptions, decline, read_part, report_test, summarise
+from mlmodel.training.judging import JudgingOptions, decline, judge_opacities, read_part, report_test, summarise
 from mlmodel.training.prepared import Prepared
 from tests.mlmodel.gate.material import chest_films
 
@@ -91,3 +91,27 @@ def test_where_the_gate_leaves_one_class_the_other_measures_are_said(films: NDAr
 def test_a_folder_without_films_is_told_before_hours_of_training(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no film"):
         JudgingOptions(**{name: tmp_path})  # type: ignore[arg-type]
+
+
+class Reader:
+    """In the place of the serving graph: sure of pneumonia in every film that is none of these."""
+
+    def __init__(self, films: NDArray[np.uint8]) -> None:
+        self.known = {film.tobytes() for film in films}
+
+    def predict_on_batch(self, films: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        logits = [[-5.0 if film.tobytes() in self.known else 5.0] for film in films]
+        empty = np.zeros((len(films), 1), np.float32)
+        return {"logit": np.array(logits, np.float32), "activation": empty, "features": empty}
+
+
+@pytest.mark.parametrize(("said", "count"), [([0.1] * 5, 2), ([0.1, 0.1, 0.1, 0.9, 0.1], 1), ([0.9] * 5, 0)])
+def test_opacities_are_drawn_into_normal_films_that_are_called_so(
+    films: NDArray[np.uint8], said: list[float], count: int
+) -> None:
+    given, calibration = prepared(films), {"method": "none"}
+    found = judge_opacities(Reader(films), given, calibration, np.array(said), 0.5, seed=1)
+    assert found["films"] == count
+    assert found["found"].get("value", 1.0) == 1.0
+    if count:
+        assert 0 <= found["found"]["low"] <= found["found"]["high"] <= 1

@@ -230,3 +230,12 @@ def test_the_card_says_when_as_readers_write_it(report: dict[str, Any]) -> None:
     card = write_card({**report, "created_at": "2026-11-27T01:30:00+02:00"}, METADATA)
     assert "| Trained | 3 February 2026, 04:05 UTC |" in card
     assert "| Evaluated | 26 November 2026, 23:30 UTC |" in card
+
+
+def test_the_card_says_what_became_of_drawn_opacities(report: dict[str, Any]) -> None:
+    drawn = {"films": 41, "found": {"value": 0.5366, "low": 0.375, "high": 0.6875}}
+    assert "Of 41 such films, 53.7 % (37.5 to 68.8) are then called pneumonia." in write_card(
+        report, {**METADATA, "drawn_opacities": drawn}
+    )
+    for none in ({}, {"drawn_opacities": {"films": 0, "found": {}}}):
+        assert "are then called pneumonia" not in write_card(report, {**METADATA, **none})
