@@ -39,13 +39,13 @@ RECIPE = (
     ("label_smoothing", "Label smoothing"),
     ("mixup", "Mixup, strength"),
     ("class_weights", "Classes weighted equally"),
+    ("opacify", "Share of normal films given a drawn opacity, to be read as pneumonia"),
     ("averaging", "Weight averaging"),
     ("precision", "Arithmetic"),
     ("seed", "Seed"),
 )
 COPIES = (
     ("disguise", "Share of films taken from copies whose habits say less of the class"),
-    ("opacify", "Share of normal films given a drawn opacity, to be read as pneumonia"),
     ("reoutline", "Their outlines spread by up to, as a logarithm"),
     ("retone", "Their tones moved to those of other films by up to"),
     ("resharpen", "Their sharpness moved to that of other films by up to"),
@@ -167,9 +167,9 @@ def _network(metadata: Mapping[str, Any]) -> Lines:
     started = " and ".join(sorted({str(member.get("started_from") or "random") for member in members}))
     rows = [("Input, pixels", " x ".join(str(side) for side in metadata.get("input_shape", ())))]
     rows += [(name, _plain(network[key])) for key, name in NETWORK if key in network]
-    rows += [(name, _plain(recipe[key])) for key, name in RECIPE if key in recipe]
-    if any(recipe.get(key) for key, _ in COPIES[1:]):
-        rows += [(name, _plain(recipe[key])) for key, name in COPIES if key in recipe]
+    recipes = [member.get("recipe") or recipe for member in members]
+    copies = COPIES if any(recipe.get(key) for key, _ in COPIES[1:]) else ()
+    rows += [(name, _of_each(recipes, key)) for key, name in (*RECIPE, *copies) if key in recipe]
     rows.append(("Weights at the start", started))
     if len(members) > 1:
         rows.append(("Networks joined, their logits averaged", str(len(members))))
@@ -355,6 +355,12 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)
+
+
+def _of_each(recipes: Sequence[Mapping[str, Any]], key: str) -> str:
+    """What the networks' recipes say: once where they agree, else one after the other; `none` where one has no such setting."""
+    said = [_plain(recipe[key]) if key in recipe else "none" for recipe in recipes]
+    return said[0] if len(set(said)) == 1 else "; ".join(said)
 
 
 def _preprocessing(given: Mapping[str, Any]) -> str:

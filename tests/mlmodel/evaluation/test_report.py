@@ -239,3 +239,12 @@ def test_the_card_says_what_became_of_drawn_opacities(report: dict[str, Any]) ->
     )
     for none in ({}, {"drawn_opacities": {"films": 0, "found": {}}}):
         assert "are then called pneumonia" not in write_card(report, {**METADATA, **none})
+
+
+def test_settings_in_which_joined_networks_differ_stand_side_by_side(report: dict[str, Any]) -> None:
+    recipes: list[dict[str, Any]] = [{"seed": 1, "opacify": 0.2}, {"seed": 2, "opacify": 0.2}, {"seed": 1}]
+    members = [{"training": {"recipe": {**recipe, "epochs": 12}}} for recipe in recipes]
+    card = write_card(report, {**METADATA, "training": {"recipe": members[0]["training"]["recipe"], "members": members}})
+    assert "| Epochs at most | 12 |" in card
+    assert "| Seed | 1; 2; 1 |" in card
+    assert "| Share of normal films given a drawn opacity, to be read as pneumonia | 0.2; 0.2; none |" in card
