@@ -126,7 +126,7 @@ def make_plan(place: Workplace, *, base_data: Path | None, new_films: int) -> Pl
 
 
 def next_version(active: str, known: set[str], day: str) -> str:
-    """`1.3.0+20261123` after 1.2.0: the next minor number that no known version has. Raises `RetrainingError`."""
+    """`1.4.0+20261123` after 1.3.0: the next minor number that no known version has. Raises `RetrainingError`."""
     numbers = re.match(r"(\d+)\.(\d+)", active)
     if not numbers:
         raise RetrainingError(f"The version in service, {active!r}, has no number to count on from.")

@@ -168,8 +168,8 @@ def _network(metadata: Mapping[str, Any]) -> Lines:
     rows = [("Input, pixels", " x ".join(str(side) for side in metadata.get("input_shape", ())))]
     rows += [(name, _plain(network[key])) for key, name in NETWORK if key in network]
     recipes = [member.get("recipe") or recipe for member in members]
-    copies = COPIES if any(recipe.get(key) for key, _ in COPIES[1:]) else ()
-    rows += [(name, _of_each(recipes, key)) for key, name in (*RECIPE, *copies) if key in recipe]
+    copies = COPIES if any(each.get(key) for each in recipes for key, _ in COPIES[1:]) else ()
+    rows += [(name, _of_each(recipes, key)) for key, name in (*RECIPE, *copies) if any(key in each for each in recipes)]
     rows.append(("Weights at the start", started))
     if len(members) > 1:
         rows.append(("Networks joined, their logits averaged", str(len(members))))
@@ -299,7 +299,7 @@ def _opacities(given: Mapping[str, Any]) -> Lines:
     if not given.get("films"):
         return []
     found = _state(given["found"], share=True)
-    return ["", f"{text.OPACITIES} Of {given['films']} such films, {found} are then called pneumonia."]
+    return ["", f"{text.OPACITIES} Of {given['films']} such films, {found} are then called pneumonia. {text.DRAWN}"]
 
 
 def _cite(metadata: Mapping[str, Any]) -> Lines:

@@ -66,11 +66,15 @@ EXPLANATION = (
 )
 NO_ROBUSTNESS = "Not done for this version."
 OPACITIES = (
-    "A film can be normal but for an opacity in one lung. This was tried with drawn ones, some of them faint, in normal test "
-    "films that are called normal as they are."
+    "A film can be normal but for an opacity in one lung. Such opacities, some of them faint, were drawn into normal test "
+    "films that the model calls normal."
+)
+DRAWN = (
+    "A network may have been trained with such drawings in other films (see the share under Network and training). How many "
+    "real ones are found is not known."
 )
 LIMITS = (
-    "A single opacity in a film that looks normal otherwise can be missed: see Robustness.",
+    "A single opacity in a film that looks normal otherwise can be missed.",
     "The shipped training films come from one hospital and one age group. Other machines and populations are untested.",
     "Prevalence among these films is far higher than in most practices, so the predictive values do not carry over.",
     "Labels of the training films were given by reading, with less control than those of the official test films.",

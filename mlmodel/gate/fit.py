@@ -27,7 +27,7 @@ FeaturesOf = Callable[[Films], NDArray[np.float32]]
 
 CODES = ("", "NOT_CHEST_XRAY", "LATERAL_VIEW", "INVERTED", "ROTATED", "OUT_OF_DISTRIBUTION")
 MOST_FILMS, PER_KIND = 1500, 100
-MOST_VALUES = 200_000  # of the directions: 0.8 MB, which every film reads
+MOST_VALUES = 200_000  # of the directions: 0.8 MB, gone through for every film
 PENALTY = 1e-3  # scikit-learn's C
 # Of films that are to be read, at most about so many of a thousand pass each limit; then a margin for films of another day
 REFUSE_ODDS, REFUSE_DISTANCE, FLAG = 0.998, 0.995, 0.99

@@ -165,8 +165,8 @@ def judge_opacities(
     threshold: float,
     seed: int,
 ) -> dict[str, Any]:
-    """How many normal test films that are called so are called pneumonia once an opacity is drawn into a lung: `films`, and
-    `found`, resampled by patient."""
+    """How many normal test films that are called so are called pneumonia once an opacity is drawn into a lung, whatever the
+    gate would say: `films`, and `found`, resampled by patient."""
     test = prepared.part("test")
     chosen = np.flatnonzero((test.truth == 0) & (said < threshold))
     if not len(chosen):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from mlmodel.blas import one_thread
 from mlmodel.lungs import Box, draw_field, find_lungs
 from mlmodel.thumbnail import shrink
 
@@ -60,7 +61,9 @@ def draw_opacities(films: NDArray[np.uint8], generator: np.random.Generator) -> 
     """A copy of films (count, size, size, 1), each with one or two opacities in one lung: where there was air it is as bright
     as soft tissue, so that vessels and the border of what lies behind are lost; cloudy, and soft at the edge."""
     copy = films.copy()
-    for film, box in zip(copy, find_lungs(shrink(films[..., 0])), strict=True):
+    with one_thread():
+        boxes = find_lungs(shrink(films[..., 0]))
+    for film, box in zip(copy, boxes, strict=True):
         film[..., 0] = np.rint(_consolidate(film[..., 0].astype(np.float32), box, generator))
     return copy
 

@@ -34,7 +34,7 @@ class AugmentationConfig:
 class Recipe:
     """`schedule` is `cosine` (after a linear warm-up) or `exponential` (staircase, every `decay_steps` by `decay_rate`).
     `disguise` is the share of each batch that is taken from the copies that `reoutline`, `retone` and `resharpen` make,
-    `opacify` that of its normal films that get an opacity and count as pneumonia."""
+    `opacify` that of its normal films that get an opacity and count as pneumonia, half of them drawn into disguised films."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)

@@ -300,7 +300,7 @@ def draw_into_normals(train: Examples, disguised: NDArray[np.uint8] | None, reci
 
 
 def weigh_classes(truth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(2,) weights by which each class counts half: count / (2 x count of the class)."""
+    """(2,) weights by which each class counts half, before opacities are drawn: count / (2 x count of the class)."""
     counts = np.bincount(truth.astype(int), minlength=2)
     return (len(truth) / (2 * counts)).astype(np.float32)
 

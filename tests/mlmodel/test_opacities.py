@@ -62,12 +62,14 @@ def test_copies_are_drawn_into_each_variant_in_turn() -> None:
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (1.0, 3)])
 def test_normal_films_of_a_batch_become_pneumonia_by_their_share(share: float, expected: int) -> None:
     given, truth = films(5), np.array([1, 0, 0, 1, 0], np.float32)
-    copies, picked = copy_with_opacities([given], truth, seed=3), np.array([0, 1, 2, 3, 4])
-    batch, labels = copies.put_in(given, truth, picked, share=share, generator=np.random.default_rng(1))
-    changed = (batch != given).any(axis=(1, 2, 3))
+    copies, picked = copy_with_opacities([given], truth, seed=3), np.array([4, 0, 2, 1])
+    batch, labels = copies.put_in(given[picked], truth[picked], picked, share=share, generator=np.random.default_rng(1))
+    changed = (batch != given[picked]).any(axis=(1, 2, 3))
     assert changed.sum() == expected
-    assert not changed[[0, 3]].any()
-    assert (labels == np.where(changed, 1, truth)).all()
+    assert (labels == np.where(changed, 1, truth[picked])).all()
+    assert not changed[1]
+    for row, film in zip(picked[changed], batch[changed], strict=True):
+        assert any((film == copy[copies.place[row]]).all() for copy in copies.films)
     assert (truth == [1, 0, 0, 1, 0]).all()
 
 
@@ -76,7 +78,7 @@ def test_training_sees_them(tmp_path: Path) -> None:
     recipe = change_recipe(
         Recipe(), {"network": network, "opacify": 1.0, "mixup": 0, "batch_size": 8, "precision": "float32", "epochs": 1}
     )
-    examples = Examples(films(8, 64), np.array([0, 1] * 4, np.float32))
+    examples = Examples(films(8, 64), np.array([0, 0, 0, 1] * 2, np.float32))
     trainer = Trainer(
         recipe,
         examples,
@@ -98,4 +100,4 @@ def test_training_sees_them(tmp_path: Path) -> None:
     shown, truth, weights = seen[0]
     assert (truth == 1).all()
     assert (weights == trainer.weights[1]).all()
-    assert (shown != examples.films).any(axis=(1, 2, 3)).tolist() == [True, False] * 4
+    assert (shown != examples.films).any(axis=(1, 2, 3)).tolist() == [True, True, True, False] * 2

@@ -241,10 +241,13 @@ def test_the_card_says_what_became_of_drawn_opacities(report: dict[str, Any]) ->
         assert "are then called pneumonia" not in write_card(report, {**METADATA, **none})
 
 
-def test_settings_in_which_joined_networks_differ_stand_side_by_side(report: dict[str, Any]) -> None:
+@pytest.mark.parametrize("turned", [False, True])
+def test_settings_in_which_joined_networks_differ_stand_side_by_side(report: dict[str, Any], turned: bool) -> None:
     recipes: list[dict[str, Any]] = [{"seed": 1, "opacify": 0.2}, {"seed": 2, "opacify": 0.2}, {"seed": 1}]
+    said = "none; 0.2; 0.2" if turned else "0.2; 0.2; none"
+    recipes = recipes[::-1] if turned else recipes
     members = [{"training": {"recipe": {**recipe, "epochs": 12}}} for recipe in recipes]
     card = write_card(report, {**METADATA, "training": {"recipe": members[0]["training"]["recipe"], "members": members}})
     assert "| Epochs at most | 12 |" in card
     assert "| Seed | 1; 2; 1 |" in card
-    assert "| Share of normal films given a drawn opacity, to be read as pneumonia | 0.2; 0.2; none |" in card
+    assert f"| Share of normal films given a drawn opacity, to be read as pneumonia | {said} |" in card
