@@ -136,13 +136,20 @@ def _add_mean(graph: OnnxGraph, layer: Any, inputs: list[str]) -> str:
 
 
 def _add_convolution(graph: OnnxGraph, layer: Any, inputs: list[str]) -> str:
-    kernel, bias = (np.asarray(value, np.float32) for value in layer.get_weights())
+    kernel, *bias = (np.asarray(value, np.float32) for value in layer.get_weights())
     around = layer.kernel_size[0] // 2 if layer.padding == "same" else 0
     parts = [
         graph.constant(f"{layer.name}_kernel", np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))),
-        graph.constant(f"{layer.name}_bias", bias),
+        *(graph.constant(f"{layer.name}_bias", each) for each in bias),
     ]
     return graph.add("Conv", [*inputs, *parts], layer.name, strides=list(layer.strides), pads=[around] * 4)
+
+
+def _add_norm(graph: OnnxGraph, layer: Any, inputs: list[str]) -> str:
+    """ONNX Runtime folds it into the convolution before it when it loads the graph, as OpenVINO does."""
+    parts = zip(("gamma", "beta", "mean", "variance"), layer.get_weights(), strict=True)
+    names = [graph.constant(f"{layer.name}_{name}", np.asarray(value, np.float32)) for name, value in parts]
+    return graph.add("BatchNormalization", [*inputs, *names], layer.name, epsilon=layer.epsilon)
 
 
 def _add_concatenation(graph: OnnxGraph, layer: Any, inputs: list[str]) -> str:
@@ -156,6 +163,7 @@ WITH_PARAMETERS = {
     "ZeroPadding2D": _add_padding,
     "Concatenate": _add_concatenation,
     "Conv2D": _add_convolution,
+    "BatchNormalization": _add_norm,
     "MaxPooling2D": _add_max_pool,
     "GlobalAveragePooling2D": _add_mean,
 }
