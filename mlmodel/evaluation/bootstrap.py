@@ -53,6 +53,12 @@ def interval(value: float, resampled: NDArray[np.float64]) -> dict[str, float | 
     return {"value": float(value), "low": float(min(low, value)), "high": float(max(high, value))}
 
 
+def share(holds: NDArray[np.bool_], weights: NDArray[np.int32]) -> dict[str, float | None]:
+    """`interval` of how many of the films (films,) it holds for; `weights` are of `draw_weights`."""
+    counts = weights.astype(np.float64)
+    return interval(float(holds.mean()), counts @ holds / counts.sum(axis=1))
+
+
 def _measure_block(
     truth: NDArray[np.float64], probability: NDArray[np.float64], threshold: float, weights: Weights
 ) -> dict[str, NDArray[np.float64]]:

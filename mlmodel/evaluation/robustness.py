@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, interval
+from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, share
 
 Films = NDArray[np.uint8]
 Picture = Image.Image
@@ -28,12 +28,12 @@ def measure_robustness(
 
     `probability` is the unchanged films' own.
     """
-    weights = draw_weights(patients, RESAMPLES, seed).astype(np.float64)
+    weights = draw_weights(patients, RESAMPLES, seed)
     found: dict[str, dict[str, float | None]] = {}
     for name, change in CHANGES.items():
         changed = np.stack([np.asarray(change(Image.fromarray(film[:, :, 0])), np.uint8) for film in films])
         stays = (probability_of(changed[..., None]) >= threshold) == (probability >= threshold)
-        found[name] = interval(float(stays.mean()), weights @ stays / weights.sum(axis=1))
+        found[name] = share(stays, weights)
     return found
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mlmodel.blas import one_thread
 from mlmodel.engines import Outputs
-from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, interval
 from mlmodel.evaluation.calibrators import apply, fit_best
 from mlmodel.evaluation.operating_point import choose_operating_point
 from mlmodel.evaluation.readings import Reading
@@ -25,7 +24,7 @@ from mlmodel.gate.pixels import find_fault
 from mlmodel.lungs import choose_least_share
 from mlmodel.serving import build_serving_model
 from mlmodel.thumbnail import shrink
-from mlmodel.training.opacities import draw_opacities
+from mlmodel.training.opacities import measure_opacities
 from mlmodel.training.prepared import Prepared
 from mlmodel.training.splits import Part
 from mlmodel.training.trainer import Examples
@@ -97,13 +96,21 @@ def judge(
     readings = read_part(prepared, "test", said, codes, point["threshold"])
     report = report_test(readings, version=version, threshold=point["threshold"], seed=seed)
     found = apply(calibration, logits) >= point["threshold"]
+
+    def probability_of(films: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return apply(calibration, serve(serving, films).logits)
+
+    test = prepared.part("test")
+    patients = [prepared.films[index].patient for index in np.flatnonzero(prepared.parts == "test")]
     facts = {
         "calibration": {**calibration, "fitted_on": "calibrate"},
         "operating_point": {**point, "chosen_on": "calibrate"},
         "heatmap": judge_heat(prepared.part("calibrate"), outputs["calibrate"].activations, found),
         "gate": fitted.facts,
-        "robustness": _judge_robustness(serving, prepared, calibration, said, point["threshold"], seed),
-        "drawn_opacities": judge_opacities(serving, prepared, calibration, said, point["threshold"], seed),
+        "robustness": measure_robustness(probability_of, test.films, said, patients, threshold=point["threshold"], seed=seed),
+        "drawn_opacities": measure_opacities(
+            probability_of, test.films, test.truth, said, patients, threshold=point["threshold"], seed=seed
+        ),
         "metrics": summarise(report),
         "data": prepared.describe(),
     }
@@ -137,45 +144,6 @@ def judge_heat(part: Examples, activations: NDArray[np.float32], found: NDArray[
     with one_thread():
         least = choose_least_share(shrink(part.films[chosen, :, :, 0]), activations[chosen])
     return {"scale": float(np.median(activations.max(axis=(1, 2))[sick])), "least_in_lung": least}
-
-
-def _judge_robustness(
-    serving: keras.Model,
-    prepared: Prepared,
-    calibration: dict[str, Any],
-    said: NDArray[np.float64],
-    threshold: float,
-    seed: int,
-) -> dict[str, dict[str, float | None]]:
-    return measure_robustness(
-        lambda films: apply(calibration, serve(serving, films).logits),
-        prepared.part("test").films,
-        said,
-        [prepared.films[index].patient for index in np.flatnonzero(prepared.parts == "test")],
-        threshold=threshold,
-        seed=seed,
-    )
-
-
-def judge_opacities(
-    serving: keras.Model,
-    prepared: Prepared,
-    calibration: dict[str, Any],
-    said: NDArray[np.float64],
-    threshold: float,
-    seed: int,
-) -> dict[str, Any]:
-    """How many normal test films that are called so are called pneumonia once an opacity is drawn into a lung, whatever the
-    gate would say: `films`, and `found`, resampled by patient."""
-    test = prepared.part("test")
-    chosen = np.flatnonzero((test.truth == 0) & (said < threshold))
-    if not len(chosen):
-        return {"films": 0, "found": {}}
-    drawn = draw_opacities(test.films[chosen], np.random.default_rng([seed, len(chosen)]))
-    found = apply(calibration, serve(serving, drawn).logits) >= threshold
-    patients = [prepared.films[index].patient for index in np.flatnonzero(prepared.parts == "test")[chosen]]
-    weights = draw_weights(patients, RESAMPLES, seed).astype(np.float64)
-    return {"films": len(chosen), "found": interval(float(found.mean()), weights @ found / weights.sum(axis=1))}
 
 
 def _fit_gate(serving: keras.Model, prepared: Prepared, tested: Outputs, options: JudgingOptions, seed: int) -> FittedGate:

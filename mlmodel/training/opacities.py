@@ -6,13 +6,16 @@ an opacity drawn into it has every habit of a normal film and is none. Drawn ano
 trained with as well (Li et al., CutPaste, CVPR 2021; Tan et al., Foreign Patch Interpolation, MELBA 2022).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from mlmodel.blas import one_thread
+from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, share
 from mlmodel.lungs import Box, draw_field, find_lungs
 from mlmodel.thumbnail import shrink
 
@@ -68,14 +71,35 @@ def draw_opacities(films: NDArray[np.uint8], generator: np.random.Generator) -> 
     return copy
 
 
+def measure_opacities(
+    probability_of: Callable[[NDArray[np.uint8]], NDArray[np.float64]],
+    films: NDArray[np.uint8],
+    truth: NDArray[np.floating],
+    probability: NDArray[np.float64],
+    patients: Sequence[str],
+    *,
+    threshold: float,
+    seed: int,
+) -> dict[str, Any]:
+    """How many normal films, (count, size, size, 1), that are called so are called pneumonia once an opacity is drawn into a
+    lung, whatever the gate would say: `films`, and `found`, resampled by patient. `probability` is the unchanged films' own."""
+    chosen = np.flatnonzero((truth == 0) & (probability < threshold))
+    if not len(chosen):
+        return {"films": 0, "found": {}}
+    drawn = draw_opacities(films[chosen], np.random.default_rng([seed, len(chosen)]))
+    weights = draw_weights([patients[int(index)] for index in chosen], RESAMPLES, seed)
+    return {"films": len(chosen), "found": share(probability_of(drawn) >= threshold, weights)}
+
+
 def _consolidate(greys: NDArray[np.float32], box: Box, generator: np.random.Generator) -> NDArray[np.float32]:
     size = len(greys)
     points = (np.arange(size) + 0.5) / size
     half = (points - box.x) * generator.choice([-1, 1]) > 0
-    lung = draw_field(box, size) * half
+    lungs = draw_field(box, size)
+    lung = lungs * half
     if not lung.any():
         return greys
-    air = np.maximum(np.quantile(greys[draw_field(box, size) > 0], TISSUE) - greys, 0)
+    air = np.maximum(np.quantile(greys[lungs > 0], TISSUE) - greys, 0)
     likely = (lung * air**2 + 1e-9).ravel()  # in the lung, and beside the heart rather than before it
     shape = np.zeros((size, size))
     for place in generator.choice(size * size, generator.integers(1, MOST + 1), p=likely / likely.sum()):

@@ -1,5 +1,6 @@
 """A candidate is judged as it will be served: with the films that the gate declines."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from mlmodel.gate.descriptor import CELLS
 from mlmodel.gate.judge import Gate
 from mlmodel.management.judging import describe_metrics
 from mlmodel.training.dataset import DataError, LabelledFilm
-from mlmodel.training.judging import JudgingOptions, decline, judge_opacities, read_part, report_test, summarise
+from mlmodel.training.judging import JudgingOptions, decline, read_part, report_test, summarise
+from mlmodel.training.opacities import measure_opacities
 from mlmodel.training.prepared import Prepared
 from tests.mlmodel.gate.material import chest_films
 
@@ -93,16 +95,10 @@ def test_a_folder_without_films_is_told_before_hours_of_training(name: str, tmp_
         JudgingOptions(**{name: tmp_path})  # type: ignore[arg-type]
 
 
-class Reader:
-    """In the place of the serving graph: sure of pneumonia in the first film of a batch alone, if it is none of these."""
-
-    def __init__(self, films: NDArray[np.uint8]) -> None:
-        self.known = {film.tobytes() for film in films}
-
-    def predict_on_batch(self, films: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        logits = [[-5.0 if index or film.tobytes() in self.known else 5.0] for index, film in enumerate(films)]
-        empty = np.zeros((len(films), 1), np.float32)
-        return {"logit": np.array(logits, np.float32), "activation": empty, "features": empty}
+def read_first(known: NDArray[np.uint8]) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """A reader who is sure of pneumonia in the first film alone, if it is none of those known."""
+    contents = {film.tobytes() for film in known}
+    return lambda films: np.array([0.01 if index or film.tobytes() in contents else 0.99 for index, film in enumerate(films)])
 
 
 @pytest.mark.parametrize(
@@ -116,5 +112,6 @@ class Reader:
 def test_opacities_are_drawn_into_normal_films_that_are_called_so(
     films: NDArray[np.uint8], said: list[float], expected: dict[str, object]
 ) -> None:
-    given, calibration = prepared(films), {"method": "none"}
-    assert judge_opacities(Reader(films), given, calibration, np.array(said), 0.5, seed=1) == expected
+    part, patients = prepared(films).part("test"), [f"person{index}" for index in range(1, 6)]
+    found = measure_opacities(read_first(films), part.films, part.truth, np.array(said), patients, threshold=0.5, seed=1)
+    assert found == expected

@@ -9,10 +9,9 @@ from mlmodel.lungs import draw_field, find_lungs
 from mlmodel.network import NetworkConfig
 from mlmodel.thumbnail import shrink
 from mlmodel.training.opacities import COPIES, EDGE, REACH, TISSUE, copy_with_opacities, draw_opacities
-from mlmodel.training.options import RunOptions
-from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe, change_recipe
-from mlmodel.training.trainer import Examples, Trainer
+from mlmodel.training.trainer import Examples
+from tests.mlmodel.batches import catch_batch
 from tests.mlmodel.films import draw_film
 
 
@@ -79,25 +78,7 @@ def test_training_sees_them(tmp_path: Path) -> None:
         Recipe(), {"network": network, "opacify": 1.0, "mixup": 0, "batch_size": 8, "precision": "float32", "epochs": 1}
     )
     examples = Examples(films(8, 64), np.array([0, 0, 0, 1] * 2, np.float32))
-    trainer = Trainer(
-        recipe,
-        examples,
-        examples,
-        options=RunOptions(),
-        checkpoint=tmp_path / "checkpoint.npz",
-        progress=Progress(quiet=True),
-        fingerprint="",
-    )
-    seen = []
-
-    def train_on_batch(model: object, *batch: np.ndarray) -> dict[str, float]:
-        seen.append(batch)
-        return {"loss": 1.0, "auc": 0.5}
-
-    trainer._compile()
-    trainer.devices.train_on_batch = train_on_batch  # type: ignore[method-assign,assignment]
-    trainer._run_batch(np.arange(8))
-    shown, truth, weights = seen[0]
+    trainer, (shown, truth, weights) = catch_batch(recipe, examples, tmp_path)
     assert (truth == 1).all()
     assert (weights == trainer.weights[1]).all()
     assert (shown != examples.films).any(axis=(1, 2, 3)).tolist() == [True, True, True, False] * 2

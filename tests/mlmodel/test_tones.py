@@ -4,13 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from mlmodel.training.options import RunOptions
-from mlmodel.training.progress import Progress
 from mlmodel.training.recipe import Recipe, change_recipe, recipe_from_dict
 from mlmodel.training.tones import mix_tones, swap_tones
-from mlmodel.training.trainer import Examples, Trainer, disguise_films
+from mlmodel.training.trainer import Examples, disguise_films
+from tests.mlmodel.batches import catch_batch
 
 
 def make_films(count: int) -> Examples:
@@ -74,29 +72,12 @@ def test_a_recipe_disguises_by_what_it_names() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_of_each_batch_the_share_comes_from_the_copies(share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_each_batch_the_share_comes_from_the_copies(share: float, tmp_path: Path) -> None:
     given = make_films(64)
     network = {"input_size": 24, "blocks": [1], "widths": [4]}
     changes = {"network": network, "retone": 1.0, "disguise": share, "mixup": 0, "batch_size": 64, "precision": "float32"}
     recipe = change_recipe(Recipe(), changes)
-    trainer = Trainer(
-        recipe,
-        given,
-        given,
-        options=RunOptions(),
-        checkpoint=tmp_path / "checkpoint.npz",
-        progress=Progress(quiet=True),
-        fingerprint="",
-    )
-    seen: list[NDArray[np.uint8]] = []
-
-    def train(model: object, films: NDArray[np.uint8], *rest: object) -> dict[str, float]:
-        seen.append(films)
-        return {"loss": 0.0}
-
-    monkeypatch.setattr(trainer.devices, "train_on_batch", train)
-    trainer._compile()
-    trainer._run_batch(np.arange(64))
+    trainer, seen = catch_batch(recipe, given, tmp_path)
     assert trainer.disguised is not None
     changed = (trainer.disguised != given.films).any(axis=(1, 2, 3))
     is_copy = (seen[0] == trainer.disguised).all(axis=(1, 2, 3)) & changed
