@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mlmodel.evaluation.measures import BINS, bin_by_mass, bin_by_width
 
 RESAMPLES = 2000
 LEVELS = (2.5, 97.5)
+CERTAIN = 0.025  # the chance of seeing no exception, at the bound of a share that has none
 CELLS = 2_000_000  # of a block of resamples by films: some 16 MB for each intermediate array
 
 Weights = NDArray[np.float64]
@@ -53,10 +54,26 @@ def interval(value: float, resampled: NDArray[np.float64]) -> dict[str, float | 
     return {"value": float(value), "low": float(min(low, value)), "high": float(max(high, value))}
 
 
-def share(holds: NDArray[np.bool_], weights: NDArray[np.int32]) -> dict[str, float | None]:
-    """`interval` of how many of the films (films,) it holds for; `weights` are of `draw_weights`."""
-    counts = weights.astype(np.float64)
-    return interval(float(holds.mean()), counts @ holds / counts.sum(axis=1))
+def share(
+    holds: NDArray[np.bool_], patients: Sequence[str], weights: NDArray[np.int32], among: NDArray[np.bool_] | None = None
+) -> dict[str, float | None]:
+    """`interval` of how many of the films (films,), or of those `among` them, it holds for; `weights` are of `draw_weights`."""
+    chosen = np.ones(len(holds), bool) if among is None else among
+    if not chosen.any():
+        return interval(float("nan"), np.empty(0))
+    counts = weights[:, chosen].astype(np.float64)
+    found = interval(float(holds[chosen].mean()), _ratio(counts @ holds[chosen], counts.sum(axis=1)))
+    return widen_certain(found, np.asarray(patients)[chosen])
+
+
+def widen_certain(found: dict[str, float | None], patients: ArrayLike) -> dict[str, float | None]:
+    """`found`, an interval of a share of films of `patients`, where it is 0 or 1 with the exact bound for so many patients
+    without an exception (Clopper & Pearson, Biometrika 1934): resamples of what has no exception have none either, and would
+    say that there are none."""
+    least = CERTAIN ** (1 / max(1, len(np.unique(patients))))
+    if found["value"] == 1:
+        return {**found, "low": least}
+    return {**found, "high": 1 - least} if found["value"] == 0 else found
 
 
 def _measure_block(

@@ -61,6 +61,17 @@ def measure_all(truth: NDArray[Any], probability: NDArray[np.float64], threshold
     return {name: float(value) for name, value in measures.items()}
 
 
+def films_counted(truth: NDArray[Any], predicted: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+    """The measures that are shares of films, and for each the films (films,) that it is a share of."""
+    return {
+        "accuracy": np.ones(len(truth), bool),
+        "sensitivity": truth == 1,
+        "specificity": truth == 0,
+        "precision": predicted,
+        "npv": ~predicted,
+    }
+
+
 def expected_calibration_error(
     truth: ArrayLike, probability: ArrayLike, *, bins: int = BINS, equal_width: bool = False
 ) -> float:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, interval, resample_all
-from mlmodel.evaluation.measures import count_outcomes, measure_all
+from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, interval, resample_all, share, widen_certain
+from mlmodel.evaluation.measures import count_outcomes, films_counted, measure_all
 from mlmodel.evaluation.readings import UNREADABLE, Reading, findings, hash_data
 from mlmodel.evaluation.subgroups import BESIDE_NORMAL
 
@@ -63,26 +63,22 @@ def measure_with_intervals(
     """Each measure of films that have a finding, as {value, low, high}."""
     truth, said = _truth(readings), _said(readings)
     values = measure_all(truth, said, threshold)
-    weights = draw_weights([one.patient for one in readings], resamples, seed)
-    resampled = resample_all(truth, said, threshold, weights)
-    return {name: interval(value, resampled[name]) for name, value in values.items()}
+    patients = [one.patient for one in readings]
+    resampled = resample_all(truth, said, threshold, draw_weights(patients, resamples, seed))
+    measured = {name: interval(value, resampled[name]) for name, value in values.items()}
+    counted = films_counted(truth, said >= threshold)
+    return measured | {name: widen_certain(measured[name], np.asarray(patients)[among]) for name, among in counted.items()}
 
 
 def _intention_to_read(readings: Sequence[Reading], resamples: int, seed: int) -> dict[str, Any]:
     """Accuracy, sensitivity and specificity over all films, where one without a finding is wrong."""
-    right = np.array([one.probability is not None and one.predicted == one.label for one in readings], np.float64)
+    right = np.array([one.probability is not None and one.predicted == one.label for one in readings])
     truth = _truth(readings)
-    weights = draw_weights([one.patient for one in readings], resamples, seed).astype(np.float64)
-    report: dict[str, Any] = {"films": len(readings)}
-    chosen = {"accuracy": np.ones_like(truth), "sensitivity": truth, "specificity": 1 - truth}
-    for name, mask in chosen.items():
-        if not mask.any():
-            report[name] = interval(float("nan"), np.empty(0))
-            continue
-        with np.errstate(invalid="ignore"):
-            resampled = (weights @ (right * mask)) / (weights @ mask)
-        report[name] = interval(float((right * mask).sum() / mask.sum()), resampled)
-    return report
+    patients = [one.patient for one in readings]
+    weights = draw_weights(patients, resamples, seed)
+    chosen = {"accuracy": None, "sensitivity": truth == 1, "specificity": truth == 0}
+    shares = {name: share(right, patients, weights, among) for name, among in chosen.items()}
+    return {"films": len(readings), **shares}
 
 
 def _subgroups(read: Sequence[Reading], threshold: float, resamples: int, seed: int) -> dict[str, Any]:

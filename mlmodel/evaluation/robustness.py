@@ -33,7 +33,7 @@ def measure_robustness(
     for name, change in CHANGES.items():
         changed = np.stack([np.asarray(change(Image.fromarray(film[:, :, 0])), np.uint8) for film in films])
         stays = (probability_of(changed[..., None]) >= threshold) == (probability >= threshold)
-        found[name] = share(stays, weights)
+        found[name] = share(stays, patients, weights)
     return found
 
 

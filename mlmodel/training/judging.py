@@ -96,25 +96,41 @@ def judge(
     readings = read_part(prepared, "test", said, codes, point["threshold"])
     report = report_test(readings, version=version, threshold=point["threshold"], seed=seed)
     found = apply(calibration, logits) >= point["threshold"]
+    facts = {
+        "calibration": {**calibration, "fitted_on": "calibrate"},
+        "operating_point": {**point, "chosen_on": "calibrate"},
+        "heatmap": judge_heat(prepared.part("calibrate"), outputs["calibrate"].activations, found),
+        "gate": fitted.facts,
+        **judge_changed(serving, prepared, calibration, said, threshold=point["threshold"], seed=seed),
+        "metrics": summarise(report),
+        "data": prepared.describe(),
+    }
+    return Judged(facts, readings, report, outputs, fitted.files)
+
+
+def judge_changed(
+    serving: keras.Model,
+    prepared: Prepared,
+    calibration: dict[str, Any],
+    said: NDArray[np.float64],
+    *,
+    threshold: float,
+    seed: int,
+) -> dict[str, Any]:
+    """The metadata's `robustness` and `drawn_opacities`: what the version says of the films of `test` once they are changed.
+    `said` are the probabilities of the films as they are."""
 
     def probability_of(films: NDArray[np.uint8]) -> NDArray[np.float64]:
         return apply(calibration, serve(serving, films).logits)
 
     test = prepared.part("test")
     patients = [prepared.films[index].patient for index in np.flatnonzero(prepared.parts == "test")]
-    facts = {
-        "calibration": {**calibration, "fitted_on": "calibrate"},
-        "operating_point": {**point, "chosen_on": "calibrate"},
-        "heatmap": judge_heat(prepared.part("calibrate"), outputs["calibrate"].activations, found),
-        "gate": fitted.facts,
-        "robustness": measure_robustness(probability_of, test.films, said, patients, threshold=point["threshold"], seed=seed),
+    return {
+        "robustness": measure_robustness(probability_of, test.films, said, patients, threshold=threshold, seed=seed),
         "drawn_opacities": measure_opacities(
-            probability_of, test.films, test.truth, said, patients, threshold=point["threshold"], seed=seed
+            probability_of, test.films, test.truth, said, patients, threshold=threshold, seed=seed
         ),
-        "metrics": summarise(report),
-        "data": prepared.describe(),
     }
-    return Judged(facts, readings, report, outputs, fitted.files)
 
 
 def decline(gate: Gate | None, films: NDArray[np.uint8], outputs: Outputs) -> list[str | None]:

@@ -87,8 +87,9 @@ def measure_opacities(
     if not len(chosen):
         return {"films": 0, "found": {}}
     drawn = draw_opacities(films[chosen], np.random.default_rng([seed, len(chosen)]))
-    weights = draw_weights([patients[int(index)] for index in chosen], RESAMPLES, seed)
-    return {"films": len(chosen), "found": share(probability_of(drawn) >= threshold, weights)}
+    theirs = [patients[int(index)] for index in chosen]
+    weights = draw_weights(theirs, RESAMPLES, seed)
+    return {"films": len(chosen), "found": share(probability_of(drawn) >= threshold, theirs, weights)}
 
 
 def _consolidate(greys: NDArray[np.float32], box: Box, generator: np.random.Generator) -> NDArray[np.float32]:

@@ -105,7 +105,7 @@ def read_first(known: NDArray[np.uint8]) -> Callable[[NDArray[np.uint8]], NDArra
     ("said", "expected"),
     [
         ([0.1] * 5, {"films": 2, "found": {"value": 0.5, "low": 0.0, "high": 1.0}}),
-        ([0.1, 0.1, 0.1, 0.9, 0.1], {"films": 1, "found": {"value": 1.0, "low": 1.0, "high": 1.0}}),
+        ([0.1, 0.1, 0.1, 0.9, 0.1], {"films": 1, "found": {"value": 1.0, "low": 0.025, "high": 1.0}}),
         ([0.9] * 5, {"films": 0, "found": {}}),
     ],
 )

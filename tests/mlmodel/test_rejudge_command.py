@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from PIL import Image
 
 from mlmodel.artifact import read_metadata, verify_artifact
+from mlmodel.evaluation.robustness import CHANGES
 from mlmodel.network import NetworkConfig
 from mlmodel.training.export import export_artifact
 from tests.mlmodel.conftest import FACTS
@@ -69,7 +70,10 @@ def test_the_documents_are_new_and_the_rest_is_the_same_byte_for_byte(version: P
     changed = {name for name, digest in after["files"].items() if before["files"].get(name) != digest}
     assert changed == DOCUMENTS
     assert after["metrics"] == metrics
-    assert {**before, "files": {}, "metrics": {}} == {**after, "files": {}, "metrics": {}}
+    anew = dict.fromkeys(("files", "metrics", "robustness", "drawn_opacities"))
+    assert {**before, **anew} == {**after, **anew}
+    assert set(after["robustness"]) == set(CHANGES)
+    assert after["drawn_opacities"]["films"] <= 4
 
 
 def test_what_is_declined_today_is_counted_in_evaluation_and_card(version: Path, data: Path, tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, log_loss, recall_score, roc_auc_score
 
-from mlmodel.evaluation.bootstrap import draw_weights, interval, resample_all
+from mlmodel.evaluation.bootstrap import draw_weights, interval, resample_all, share
 from mlmodel.evaluation.measures import (
     calibration_line,
     count_outcomes,
@@ -115,6 +116,25 @@ def test_films_of_one_patient_that_are_alike_widen_the_interval() -> None:
 def test_an_interval_holds_its_value_and_knows_when_there_is_none() -> None:
     assert interval(0.01, np.array([0.02, 0.03])) == pytest.approx({"value": 0.01, "low": 0.01, "high": 0.02975})
     assert interval(float("nan"), np.array([0.1])) == {"value": None, "low": None, "high": None}
+
+
+@pytest.mark.parametrize("count", [1, 12, 300])
+def test_a_share_without_an_exception_is_bounded_as_the_binomial_one_of_its_patients(count: int) -> None:
+    films, patients = np.ones(2 * count, bool), [f"p{number // 2}" for number in range(2 * count)]
+    weights = draw_weights(patients, 20, seed=0)
+    bound = binomtest(count, count).proportion_ci(method="exact")
+    assert share(films, patients, weights) == pytest.approx({"value": 1.0, "low": bound.low, "high": 1.0})
+    assert share(~films, patients, weights) == pytest.approx({"value": 0.0, "low": 0.0, "high": 1 - bound.low})
+
+
+def test_a_share_among_some_films_is_of_those_alone() -> None:
+    holds, among = np.array([True, True, False, False]), np.array([True, True, True, False])
+    patients = ["a", "b", "c", "d"]
+    weights = np.array([[1, 1, 1, 1], [0, 0, 2, 2], [2, 1, 0, 1]], np.int32)
+    found = share(holds, patients, weights, among)
+    assert found["value"] == pytest.approx(2 / 3)
+    assert (found["low"], found["high"]) == pytest.approx(np.percentile([2 / 3, 0, 1], (2.5, 97.5)))
+    assert share(holds, patients, weights, np.zeros(4, bool)) == {"value": None, "low": None, "high": None}
 
 
 def test_two_thousand_resamples_of_a_few_hundred_patients_take_seconds() -> None:

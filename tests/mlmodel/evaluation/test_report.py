@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mlmodel.evaluation.card import write_card
+from mlmodel.evaluation.card_text import CHOICE
 from mlmodel.evaluation.compare import compare_readings
 from mlmodel.evaluation.plots import draw_figures
 from mlmodel.evaluation.readings import Reading, hash_data
@@ -114,6 +115,14 @@ def test_the_data_hash_is_of_films_labels_and_patients_alone() -> None:
     assert hash_data([replace(readings[0], label="NORMAL"), replace(readings[1], label="NORMAL")]) != hash_data(readings[:2])
 
 
+def test_a_share_without_an_exception_has_an_interval() -> None:
+    readings = [one for one in draw_readings(0.5, count=200) if one.label == "NORMAL" or one.predicted == "PNEUMONIA"]
+    found = build_report(readings, version="1", threshold=0.5, resamples=20)
+    sick = {one.patient for one in readings if one.label == "PNEUMONIA"}
+    for sensitivity in (found["sensitivity"], found["intention_to_read"]["sensitivity"]):
+        assert sensitivity == pytest.approx({"value": 1.0, "low": 0.025 ** (1 / len(sick)), "high": 1.0})
+
+
 def test_nothing_read_is_no_report() -> None:
     with pytest.raises(ValueError, match="Not one"):
         build_report([replace(one, probability=None) for one in draw_readings(1, count=4)], version="1", threshold=0.5)
@@ -150,6 +159,13 @@ def test_a_number_that_changes_in_the_report_changes_in_the_card(report: dict[st
     changed = {**report, "auc": {"value": 0.777, "low": 0.766, "high": 0.788}}
     assert "0.777 (0.766 to 0.788)" in write_card(changed, METADATA)
     assert "0.777" not in write_card(report, METADATA)
+
+
+def test_methods_of_calibration_stand_by_their_simplicity_with_the_rule_that_chose(report: dict[str, Any]) -> None:
+    card = write_card(report, METADATA)
+    assert card.index("| Platt scaling | 0.1235 | 0.0345 | kept |") < card.index("| beta calibration |") < card.index(CHOICE)
+    assert "assumes that 62 % of the films" in card
+    assert CHOICE not in write_card(report, {**METADATA, "calibration": {"method": "none"}})
 
 
 def test_the_card_tells_a_radiologist_what_matters(report: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Whether labels stay when films are changed."""
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from mlmodel.evaluation.robustness import CHANGES, measure_robustness
@@ -28,7 +29,8 @@ def test_a_label_that_no_change_moves_stays_everywhere() -> None:
     films = make_films()
     found = measure_robustness(brightness, films, brightness(films), PATIENTS, threshold=0.3, seed=1)
     assert set(found) == set(CHANGES)
-    assert all(share == {"value": 1.0, "low": 1.0, "high": 1.0} for share in found.values())
+    # Six patients without an exception: half of them could have one, at a chance of 1 in 40
+    assert all(share == {"value": 1.0, "low": pytest.approx(0.541, abs=1e-3), "high": 1.0} for share in found.values())
 
 
 def test_a_label_that_hangs_on_one_side_falls_with_the_mirror_image() -> None:
