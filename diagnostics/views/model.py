@@ -1,6 +1,7 @@
 """The page of a model version: what it is for, how good it is, where its limits lie, and which versions came before."""
 
 import logging
+from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError
@@ -95,8 +96,15 @@ def _context(documents: api.ModelDocuments) -> dict[str, Any]:
         "runs": documents.runs,
         "training": metadata.get("training", {}),
         "libraries": metadata.get("libraries", {}),
-        "created_at": metadata.get("created_at", ""),
+        "created_at": _moment(metadata.get("created_at")),
     }
+
+
+def _moment(stamp: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(stamp))
+    except ValueError:
+        return None
 
 
 def metadata_report(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -192,13 +192,15 @@ def _network(metadata: Mapping[str, Any]) -> Lines:
 def _calibration(report: Mapping[str, Any], metadata: Mapping[str, Any]) -> Lines:
     fitted, point = metadata.get("calibration", {}), metadata.get("operating_point", {})
     rows = [
-        (text.METHODS.get(name, name), f"{row['nll']:.4f}", f"{row['brier']:.4f}", "kept" if row.get("kept") else "")
-        for name, row in fitted.get("compared", {}).items()
+        (name, f"{row['nll']:.4f}", f"{row['brier']:.4f}", "kept" if row.get("kept") else "")
+        for method, name in text.METHODS.items()
+        if (row := fitted.get("compared", {}).get(method))
     ]
-    table = _table(("Method", "Negative log-likelihood", "Brier score", ""), rows) if rows else [text.NOT_COMPARED]
+    columns = ("Method, the simplest first", "Negative log-likelihood", "Brier score", "")
+    table = [*_table(columns, rows), "", text.CHOICE] if rows else [text.NOT_COMPARED]
     prevalence = fitted.get("prevalence")
     fitted_where = text.CALIBRATION if fitted.get("method", "none") != "none" else text.UNCALIBRATED
-    assumed = f"The probability assumes that {prevalence:.1%} of the films show pneumonia." if prevalence else ""
+    assumed = f"The probability assumes that {text.percent(prevalence)} of the films show pneumonia." if prevalence else ""
     return [
         "## Calibration and operating point [28, 29]",
         "",

@@ -40,6 +40,10 @@ SELECTION = (
 )
 CALIBRATION = "It was fitted on patients that neither training nor the choice of the epoch had seen."
 UNCALIBRATED = "The stated probability is what training left, and may be too sure of itself."
+CHOICE = (
+    "Scores are of patients that a method was not fitted to, lower is better. The simplest method whose likelihood lies within "
+    "one standard error of the best is kept."
+)
 NOT_COMPARED = "Methods of calibration were not compared for this version."
 PREVALENCE = "Where pneumonia is rarer the true share is lower than the stated one, and where it is more common, higher."
 METHODS = {
@@ -102,13 +106,18 @@ NOT_COVERED = (
 CITE = "Please cite the sources of the films named under Data as well."
 
 
+def percent(share: float) -> str:
+    """A share that somebody has stated: `62 %`."""
+    return f"{100 * share:.3g} %"
+
+
 def describe_rule(point: Mapping[str, Any]) -> str:
     """In words, how the threshold was chosen."""
     rule = point.get("rule", "sensitivity")
     if rule == "cost":
         return (
             f"This costs least where a missed pneumonia weighs {point['cost_ratio']:g} times a false alarm, at a prevalence of "
-            f"{point['prevalence']:.1%}."
+            f"{percent(point['prevalence'])}."
         )
     if rule == "youden":
         return "There the sum of sensitivity and specificity was greatest on the calibration part."
@@ -117,4 +126,4 @@ def describe_rule(point: Mapping[str, Any]) -> str:
     target = point.get("target_sensitivity")
     if target is None:
         return ""
-    return f"It was chosen to find {target:.1%} of the films with pneumonia on patients that training had not seen."
+    return f"It was chosen to find {percent(target)} of the films with pneumonia on patients that training had not seen."

@@ -114,7 +114,7 @@ def draw_confusion(confusion: list[list[int]]) -> bytes:
     for row in range(2):
         for column in range(2):
             colour = "white" if shares[row, column] > 0.55 else "black"
-            text = f"{int(counts[row, column])}\n{shares[row, column]:.1%}"
+            text = f"{int(counts[row, column])}\n{100 * shares[row, column]:.1f} %"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=12)
     axes.set_xticks([0, 1], ["not detected", "detected"])
     axes.set_yticks([0, 1], ["normal", "pneumonia"], rotation=90, va="center")

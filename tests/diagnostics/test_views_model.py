@@ -92,6 +92,25 @@ def test_a_version_without_a_card_says_so_plainly(reader: Client, bare: Path) ->
     assert "94.2 %" in text
 
 
+@pytest.mark.parametrize(
+    ("facts", "said", "unsaid"),
+    [
+        ({"created_at": "2026-02-03T04:05:06+00:00"}, "3 February 2026", "2026-02-03"),
+        ({"created_at": "some day"}, "At a glance", "Made"),
+        ({"training": {"seed": 23, "members": [{}, {}]}}, "2, averaged", "Seed"),
+        ({"training": {"seed": 23}}, "Seed", "averaged"),
+    ],
+)
+def test_the_facts_at_a_glance_read_as_people_write_them(
+    reader: Client, bare: Path, facts: dict[str, Any], said: str, unsaid: str
+) -> None:
+    path = bare / METADATA
+    path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+    text = text_of(reader, "7.0.0")
+    assert said in text
+    assert unsaid not in text
+
+
 @pytest.mark.parametrize("who", ["doctor", "radiologist", "admin_user", "operator", "stranger"])
 def test_everybody_who_is_logged_in_reads_it(client: Client, who: str, request: pytest.FixtureRequest) -> None:
     client.force_login(request.getfixturevalue(who))
