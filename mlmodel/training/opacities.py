@@ -30,9 +30,11 @@ EDGE, REACH = 0.012, 0.02  # softness of the lung's outline, and how far beyond 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpaqueCopies:
-    """`films` (copies, normal films, size, size, 1) and, for each training film, its `place` (count,) among the normal ones."""
+    """`films` (copies, normal films, size, size, 1), whether each `differs` from the film without an opacity (copies, normal
+    films), and, for each training film, its `place` (count,) among the normal ones."""
 
     films: NDArray[np.uint8]
+    differs: NDArray[np.bool_]
     place: NDArray[np.intp]
 
     def put_in(
@@ -45,10 +47,13 @@ class OpaqueCopies:
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """A batch, the training films of the rows `picked`, in which that share of the normal films has an opacity and counts
-        as pneumonia."""
+        as pneumonia; one in which there was no air to fill stays as it is."""
         chosen = (generator.random(len(picked)) < share) & (truth == 0)
-        drawn = self.films[generator.integers(0, len(self.films), len(picked)), self.place[picked]]
-        return np.where(chosen[:, None, None, None], drawn, films), np.where(chosen, np.float32(1), truth)
+        number, place = generator.integers(0, len(self.films), len(picked)), self.place[picked]
+        chosen &= self.differs[number, place]
+        batch = films.copy()
+        batch[chosen] = self.films[number[chosen], place[chosen]]
+        return batch, np.where(chosen, np.float32(1), truth)
 
 
 def copy_with_opacities(variants: list[NDArray[np.uint8]], truth: NDArray[np.floating], *, seed: int) -> OpaqueCopies:
@@ -56,8 +61,10 @@ def copy_with_opacities(variants: list[NDArray[np.uint8]], truth: NDArray[np.flo
     Done once per run."""
     normal = truth == 0
     generator = np.random.default_rng([seed, len(truth)])
-    copies = [draw_opacities(variants[index % len(variants)][normal], generator) for index in range(COPIES)]
-    return OpaqueCopies(np.stack(copies), np.maximum(np.cumsum(normal) - 1, 0))
+    undrawn = [variants[index % len(variants)][normal] for index in range(COPIES)]
+    copies = [draw_opacities(films, generator) for films in undrawn]
+    differs = [differ(*pair) for pair in zip(copies, undrawn, strict=True)]
+    return OpaqueCopies(np.stack(copies), np.stack(differs), np.maximum(np.cumsum(normal) - 1, 0))
 
 
 def draw_opacities(films: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
@@ -69,6 +76,11 @@ def draw_opacities(films: NDArray[np.uint8], generator: np.random.Generator) -> 
     for film, box in zip(copy, boxes, strict=True):
         film[..., 0] = np.rint(_consolidate(film[..., 0].astype(np.float32), box, generator))
     return copy
+
+
+def differ(films: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether each film (count, size, size, 1) differs from its counterpart, (count,)."""
+    return (films != others).any(axis=(1, 2, 3))
 
 
 def measure_opacities(
@@ -84,12 +96,13 @@ def measure_opacities(
     """How many normal films, (count, size, size, 1), that are called so are called pneumonia once an opacity is drawn into a
     lung, whatever the gate would say: `films`, and `found`, resampled by patient. `probability` is the unchanged films' own."""
     chosen = np.flatnonzero((truth == 0) & (probability < threshold))
-    if not len(chosen):
+    drawn = draw_opacities(films[chosen], np.random.default_rng([seed, len(chosen)])) if len(chosen) else films[chosen]
+    changed = differ(drawn, films[chosen])
+    if not changed.any():
         return {"films": 0, "found": {}}
-    drawn = draw_opacities(films[chosen], np.random.default_rng([seed, len(chosen)]))
-    theirs = [patients[int(index)] for index in chosen]
+    theirs = [patients[int(index)] for index in chosen[changed]]
     weights = draw_weights(theirs, RESAMPLES, seed)
-    return {"films": len(chosen), "found": share(probability_of(drawn) >= threshold, theirs, weights)}
+    return {"films": len(theirs), "found": share(probability_of(drawn[changed]) >= threshold, theirs, weights)}
 
 
 def _consolidate(greys: NDArray[np.float32], box: Box, generator: np.random.Generator) -> NDArray[np.float32]:

@@ -72,6 +72,16 @@ def test_normal_films_of_a_batch_become_pneumonia_by_their_share(share: float, e
     assert (truth == [1, 0, 0, 1, 0]).all()
 
 
+def test_a_film_without_air_stays_normal() -> None:
+    given, truth = films(3), np.zeros(3, np.float32)
+    given[1] = 90
+    copies = copy_with_opacities([given], truth, seed=3)
+    assert copies.differs.tolist() == [[True, False, True]] * COPIES
+    batch, labels = copies.put_in(given, truth, np.arange(3), share=1.0, generator=np.random.default_rng(1))
+    assert labels.tolist() == [1, 0, 1]
+    assert (batch[1] == given[1]).all()
+
+
 def test_training_sees_them(tmp_path: Path) -> None:
     network = NetworkConfig(input_size=64, blocks=(1,), widths=(4,)).as_dict()
     recipe = change_recipe(
