@@ -26,6 +26,7 @@ from diagnostics.models import Case, GateOverride, Patient, Worker
 from diagnostics.services.emergency import open_emergency_access
 from diagnostics.services.reviews import record_review
 from mlmodel.models import Evaluation, ModelVersion, Promotion, ShadowTally, VersionEvent
+from mlmodel.registry import newest_shipped
 from tests.accounts.helpers import log_in
 from tests.diagnostics.cases import make_case, make_prediction
 from tests.factories import HospitalFactory, UserFactory
@@ -62,10 +63,10 @@ class World:
             "accounts:revoke_token": _by("pk", self.tokens),
             "mfa_remove_webauthn": _by("pk", self.keys),
             "mfa_edit_webauthn": _by("pk", self.keys),
-            "model:version": {"shipped": {"version": "1.3.0"}, "missing": {"version": "9.9.9"}},
+            "model:version": {"shipped": {"version": newest_shipped().name}, "missing": {"version": "9.9.9"}},
             "model:figure": {
-                "shipped": {"version": "1.3.0", "name": "roc.png"},
-                "missing": {"version": "1.3.0", "name": "serving.bin"},
+                "shipped": {"version": newest_shipped().name, "name": "roc.png"},
+                "missing": {"version": newest_shipped().name, "name": "serving.bin"},
             },
             "accounts:accept_invitation": {"missing": {"uidb64": "QQ", "token": "x-y"}},
             "account_reset_password_from_key": {"missing": {"uidb36": "1a", "key": "x-y"}},
@@ -192,9 +193,11 @@ def _admin_objects(
     of_all: list[Model] = [
         version,
         Evaluation.objects.create(version=version, data_sha256="0" * 64, n=1, patients=1, directory="2.0.0"),
-        Promotion.objects.create(version=version, replaces="1.3.0", requested_by=users["operator"], expires_at=soon),
+        Promotion.objects.create(
+            version=version, replaces=newest_shipped().name, requested_by=users["operator"], expires_at=soon
+        ),
         VersionEvent.objects.create(version=version, kind="registered", to_state="candidate"),
-        ShadowTally.objects.create(version=version, against="1.3.0"),
+        ShadowTally.objects.create(version=version, against=newest_shipped().name),
         Worker.objects.create(name="worker"),
     ]
     pairs: list[tuple[Model | None, Model | None]] = [

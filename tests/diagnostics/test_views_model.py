@@ -16,7 +16,7 @@ from diagnostics.measures import headline_measures, out_of_hundred, subgroup_row
 from diagnostics.model_card import render_card
 from mlmodel.artifact import METADATA, REQUIRED, read_metadata, write_artifact
 from mlmodel.models import Evaluation, ModelVersion, VersionEvent
-from mlmodel.registry import SHIPPED_DIR, register_version
+from mlmodel.registry import newest_shipped, register_version
 
 PNG = b"\x89PNG stands in for a curve"
 REPORT = {
@@ -36,7 +36,7 @@ CARD = (
 def version(db: None, tmp_path: Path, settings: Settings) -> Path:
     """An artifact with all its documents, lying where versions are kept."""
     settings.MODEL_DIR = tmp_path / "models"
-    metadata = {**read_metadata(next(SHIPPED_DIR.glob("1.*"))), "version": "7.1.0"}
+    metadata = {**read_metadata(newest_shipped()), "version": "7.1.0"}
     del metadata["format_version"], metadata["files"]
     documents = {"card.md": CARD.encode(), "evaluation.json": json.dumps(REPORT).encode(), "roc.png": PNG, "training.png": PNG}
     needed = {"weights.npz": b"w", "serving.xml": b"x", "serving.bin": b"b"}
@@ -49,7 +49,7 @@ def bare(db: None, tmp_path: Path, settings: Settings) -> Path:
     settings.MODEL_DIR = tmp_path / "models"
     metrics = {"n": 630, "patients": 342, "auc": 0.998, "accuracy": 0.952, "sensitivity": 0.942, "specificity": 0.981}
     confusion = {"threshold": 0.314, "confusion": [[158, 3], [27, 442]]}
-    metadata = {**read_metadata(next(SHIPPED_DIR.glob("1.*"))), "version": "7.0.0", "metrics": {"test": metrics | confusion}}
+    metadata = {**read_metadata(newest_shipped()), "version": "7.0.0", "metrics": {"test": metrics | confusion}}
     del metadata["format_version"], metadata["files"]
     return write_artifact(settings.MODEL_DIR / "7.0.0", metadata, dict.fromkeys(sorted(REQUIRED), b"x"))
 

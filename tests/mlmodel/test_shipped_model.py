@@ -15,7 +15,7 @@ from mlmodel.engines import load_engine
 from mlmodel.evaluation.measures import auc, measure_all
 from mlmodel.predictor import Predictor, load_predictor
 from mlmodel.preprocessing import prepare_film
-from mlmodel.registry import SHIPPED_DIR, locate_version
+from mlmodel.registry import SHIPPED_DIR, locate_version, newest_shipped
 from mlmodel.types import Finding, Refusal
 
 pytestmark = pytest.mark.model
@@ -23,15 +23,10 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 FULL, SMALL = SHARED / "fullsize", SHARED / "pediatric" / "train"
 
 
-def shipped() -> Path:
-    """The newest version in the repository, whatever the registry says."""
-    return max(path.parent for path in SHIPPED_DIR.glob("*/metadata.json"))
-
-
 @pytest.fixture(scope="module")
 def predictor(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[Predictor]:
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        predictor = load_predictor(shipped().name)
+        predictor = load_predictor(newest_shipped().name)
     yield predictor
     predictor.close()
 
@@ -49,13 +44,13 @@ def read_batch(paths: list[Path], size: int) -> NDArray[np.uint8]:
 
 @pytest.mark.django_db
 def test_the_shipped_version_is_whole_small_and_active_on_a_fresh_machine() -> None:
-    verify_artifact(shipped())
+    verify_artifact(newest_shipped())
     assert sum(path.stat().st_size for path in SHIPPED_DIR.rglob("*")) <= 50 * 1024 * 1024
-    assert locate_version(None).path == shipped()
+    assert locate_version(None).path == newest_shipped()
 
 
 def test_its_metadata_say_for_whom_it_is_and_how_good_it_was_on_patients_it_never_saw() -> None:
-    info = read_info(shipped())
+    info = read_info(newest_shipped())
     assert (info.intended_use.min_age_years, info.intended_use.max_age_years) == (1, 5)
     said = info.metrics["test"]["auc"]
     assert (said["value"] if isinstance(said, dict) else said) >= 0.95
@@ -64,7 +59,7 @@ def test_its_metadata_say_for_whom_it_is_and_how_good_it_was_on_patients_it_neve
 
 def test_no_patient_was_trained_and_judged_on() -> None:
     parts: dict[str, set[str]] = {}
-    with (shipped() / "split.csv").open(newline="") as file:
+    with (newest_shipped() / "split.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             parts.setdefault(row["patient"], set()).add(row["part"])
     assert len(parts) > 1000
@@ -93,11 +88,11 @@ def test_our_resampling_comes_close_to_that_of_the_training_films() -> None:
 
 @pytest.mark.shared_data
 def test_the_engines_agree_on_real_films() -> None:
-    metadata = read_metadata(shipped())
+    metadata = read_metadata(newest_shipped())
     films = read_batch(sorted(SMALL.rglob("*.jpeg"))[::130], metadata["input_shape"][0])
 
     def run(engine: str, precision: str) -> NDArray[np.float64]:
-        logits = load_engine(shipped(), metadata, engine=engine, precision=precision).run(films).logits
+        logits = load_engine(newest_shipped(), metadata, engine=engine, precision=precision).run(films).logits
         return 1 / (1 + np.exp(-logits.astype(np.float64)))
 
     exact, threshold = run("keras", "float32"), metadata["operating_point"]["threshold"]
@@ -108,7 +103,7 @@ def test_the_engines_agree_on_real_films() -> None:
 @pytest.mark.shared_data
 @pytest.mark.slow
 def test_it_does_on_the_patients_of_its_test_split_what_its_metadata_say(predictor: Predictor) -> None:
-    with (shipped() / "split.csv").open(newline="") as file:
+    with (newest_shipped() / "split.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["part"] == "test"]
     found = probabilities(predictor, [SMALL / row["file"] for row in rows])
     is_read = np.isfinite(found)

@@ -8,14 +8,14 @@ import pytest
 
 from mlmodel.artifact import read_metadata
 from mlmodel.predictor import Predictor, load_predictor
-from mlmodel.registry import SHIPPED_DIR
+from mlmodel.registry import newest_shipped
 from mlmodel.types import Finding, Outcome
 from tests.mlmodel.films import encode, png
 from tests.mlmodel.gate.material import colour_photographs, slices
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
-SHIPPED = max(path.parent for path in SHIPPED_DIR.glob("*/metadata.json"))
+SHIPPED = newest_shipped()
 needs_gate = pytest.mark.skipif("gate" not in read_metadata(SHIPPED), reason="the shipped version was made without a gate")
 needs_films = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the real films, which lie beside the project")
 
