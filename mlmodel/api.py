@@ -5,6 +5,7 @@ Importing this module loads no tensor library, no pixel decoder and no numpy; `l
 
 from typing import TYPE_CHECKING
 
+from mlmodel.ages import age_in_years
 from mlmodel.codes import MESSAGES, OVERRIDABLE, describe_flag, refusal
 from mlmodel.documents import ModelDocuments, read_documents, read_figure, reference_scores
 from mlmodel.history import (
@@ -78,6 +79,7 @@ __all__ = [
     "Timings",
     "active_model",
     "active_version",
+    "age_in_years",
     "claim_shadow_films",
     "describe_flag",
     "find_labelled_films",

@@ -90,6 +90,7 @@ def decode(image: bytes, size: int, use: IntendedUse, overridden: frozenset[str]
     facts = {
         "bits": film.pixels.bits,
         "age_years": film.age_years,
+        "study_date": info.dicom.study_date if info.dicom else "",
         "decode_milliseconds": (time.perf_counter() - started) * 1000,
     }
     return facts, plane.tobytes()

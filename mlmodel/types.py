@@ -85,12 +85,14 @@ class ImageInfo:
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedFilm:
     """A film ready for the network, as a decoding child hands it over. `model_input` is (size, size) uint8; bits are the film's
-    own; `overridden` are the gate's codes that a radiologist has set aside for it."""
+    own; `study_date` is ISO 8601, empty where the file tells none; `overridden` are the gate's codes that a radiologist has set
+    aside for it."""
 
     model_input: "NDArray[np.uint8]"
     bits: int
     age_years: float | None
     decode_milliseconds: float
+    study_date: str = ""
     overridden: frozenset[str] = frozenset()
 
 

@@ -3,8 +3,9 @@
 import logging
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import date
 from typing import TYPE_CHECKING
+
+from django.utils.dateparse import parse_date
 
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
@@ -16,8 +17,6 @@ from mlmodel import api
 
 if TYPE_CHECKING:
     from mlmodel.api import DecodedFilm, Predictor
-
-DAYS_PER_YEAR = 365.25
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +47,11 @@ def read_batch(*, cases: list[Case], predictor: "Predictor", executor: Executor)
     overridden = analysis.overridden_codes([case for case, _ in fetched])
     decoded = predictor.decode([content for _, content in fetched], [overridden[case.pk] for case, _ in fetched])
     for (case, _), film in zip(fetched, decoded, strict=True):
-        by_age = refuse_by_age(case, predictor.info.intended_use, overridden[case.pk])
-        refusal = film if isinstance(film, api.Refusal) else by_age
-        if refusal is not None:
-            batch.results.append(Result(case, refusal, predictor.engine))
-        elif not isinstance(film, api.Refusal):
-            batch.films.append((case, film))
+        admitted = film if isinstance(film, api.Refusal) else admit_by_age(case, film, predictor.info.intended_use)
+        if isinstance(admitted, api.Refusal):
+            batch.results.append(Result(case, admitted, predictor.engine))
+        else:
+            batch.films.append((case, admitted))
     return batch
 
 
@@ -74,16 +72,15 @@ def _give_up_fetching(batch: Batch, case: Case, error: StorageUnavailableError |
     analysis.release_case(case=case, code="STORAGE")
 
 
-def refuse_by_age(case: Case, use: api.IntendedUse, overridden: frozenset[str]) -> api.Refusal | None:
-    """The patient's age on the day of the upload, where the birth date is known, against the version's intended use."""
-    if case.patient is None or case.patient.birth_date is None or "AGE_OUT_OF_RANGE" in overridden:
-        return None
-    age = age_in_years(case.patient.birth_date, on=case.created_at.date())
-    return None if use.covers_age(age) else api.refusal("AGE_OUT_OF_RANGE")
-
-
-def age_in_years(birth_date: date, *, on: date) -> float:
-    return (on - birth_date).days / DAYS_PER_YEAR
+def admit_by_age(case: Case, film: "DecodedFilm", use: api.IntendedUse) -> "DecodedFilm | api.Refusal":
+    """The film, or its refusal: the patient's age on the day of the study, where the film tells it, else of the upload, against
+    the version's intended use. Without a birth date nothing is known."""
+    if case.patient is None or case.patient.birth_date is None or "AGE_OUT_OF_RANGE" in film.overridden:
+        return film
+    birth, uploaded = case.patient.birth_date, case.created_at.date()
+    taken = parse_date(film.study_date)
+    age = api.age_in_years(birth, on=taken if taken and birth <= taken <= uploaded else uploaded)
+    return film if use.covers_age(age) else api.refusal("AGE_OUT_OF_RANGE")
 
 
 def infer_batch(*, batch: Batch, predictor: "Predictor") -> None:

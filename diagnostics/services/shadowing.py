@@ -16,7 +16,7 @@ from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 from diagnostics.models import Case, Prediction
 from diagnostics.services import analysis
-from diagnostics.services.inference import refuse_by_age
+from diagnostics.services.inference import admit_by_age
 from mlmodel import api
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def _read(predictor: "Predictor", case: Case, film: bytes) -> api.Outcome:
     decoded = predictor.decode([film], [overridden])[0]
     if isinstance(decoded, api.Refusal):
         return decoded
-    refused = refuse_by_age(case, predictor.info.intended_use, overridden)
-    return refused or predictor.infer([decoded])[0]
+    admitted = admit_by_age(case, decoded, predictor.info.intended_use)
+    return admitted if isinstance(admitted, api.Refusal) else predictor.infer([admitted])[0]
 
 
 def _keep(run: api.ShadowRun, case: Case, outcome: api.Outcome, engine: str, *, shown: Prediction | None) -> None:

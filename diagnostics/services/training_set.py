@@ -38,7 +38,6 @@ LABELS = {Review.Finding.PNEUMONIA: "PNEUMONIA", Review.Finding.NO_PNEUMONIA: "N
 SOURCE, LICENCE = "signed review", "internal use of the hospital"
 AGE_BANDS = ((1, "under 1"), (6, "1 to 5"), (18, "6 to 17"), (math.inf, "18 and over"))
 OLDEST_TOLD = 89  # years; older patients are few enough to be known by their age
-DAYS_PER_YEAR = 365.25
 CHUNK = 32  # films in memory at once
 PIXELS_NOT_SEARCHED = (
     "Pixels were not searched for text: JPEG and PNG uploads carry no header that tells of it. DICOM files that declare "
@@ -222,7 +221,7 @@ def _age_years(case: Case, tags: api.DicomFacts) -> float | None:
         return tags.patient_age_years
     if case.patient is None or case.patient.birth_date is None:
         return None
-    return max((case.created_at.date() - case.patient.birth_date).days / DAYS_PER_YEAR, 0.0)
+    return max(api.age_in_years(case.patient.birth_date, on=case.created_at.date()), 0.0)
 
 
 def _write_tables(report: ExportReport, draft: Path) -> None:

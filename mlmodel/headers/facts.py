@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import date
 
+from mlmodel.ages import age_in_years
 from mlmodel.headers.charsets import decode_text
 from mlmodel.headers.elements import Element
 from mlmodel.types import DicomFacts, ImageBytes
@@ -32,8 +33,7 @@ FACT_TAGS = frozenset(
 
 MAX_BYTES = 1024  # of a text value read at all
 CODE_LENGTH, ID_LENGTH, NAME_LENGTH = 16, 64, 200
-DAYS_PER_YEAR = 365.25
-YEARS_PER_UNIT = {"D": 1 / DAYS_PER_YEAR, "W": 7 / DAYS_PER_YEAR, "M": 1 / 12, "Y": 1.0, "": 1.0}
+YEARS_PER_UNIT = {"D": 1 / 365, "W": 7 / 365, "M": 1 / 12, "Y": 1.0, "": 1.0}
 OLDEST_YEARS = 150
 
 _JOINERS = "\u200c\u200d"  # format characters that Persian and Indic names are spelt with
@@ -123,6 +123,6 @@ def _age_in_years(age: str, birth: date | None, study: date | None) -> float | N
     if match := _AGE.fullmatch(age):
         return int(match[1]) * YEARS_PER_UNIT[match[2]]
     if birth and study:
-        years = (study - birth).days / DAYS_PER_YEAR
+        years = age_in_years(birth, on=study)
         return years if 0 <= years <= OLDEST_YEARS else None
     return None

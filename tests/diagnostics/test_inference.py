@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
@@ -22,9 +23,10 @@ from diagnostics.exceptions import StorageUnavailableError
 from diagnostics.models import Case, GateOverride, Patient, Prediction
 from diagnostics.pipeline import Pipeline
 from diagnostics.services import analysis, drawing, inference
+from diagnostics.services.inference import admit_by_age
 from mlmodel import api
 from tests.diagnostics.cases import make_case
-from tests.diagnostics.stub_model import CRASHES_THE_ENGINE, STRANGE, UNREADABLE, StubPredictor, probability_of
+from tests.diagnostics.stub_model import CRASHES_THE_ENGINE, INFO, STRANGE, UNREADABLE, StubPredictor, decoded, probability_of
 from tests.servers import wait_until
 
 
@@ -133,6 +135,32 @@ def test_a_heatmap_that_cannot_be_stored_leaves_no_result_without_picture(doctor
     assert not Prediction.objects.exists()
     run_batch(model)
     assert state_of(case) == ("done", "")
+
+
+@pytest.mark.parametrize(
+    ("born", "uploaded", "taken", "admitted"),
+    [
+        ("2025-03-01", "2026-03-01", "", True),  # 365 days old, and one year
+        ("2025-03-01", "2026-02-28", "", False),
+        ("2020-03-01", "2026-02-28", "", True),
+        ("2020-03-01", "2026-03-01", "", False),
+        ("2012-03-01", "2026-03-01", "2016-05-05", True),  # an old film, of when the patient was a child
+        ("2022-03-01", "2026-03-01", "2022-05-05", False),
+        ("2022-03-01", "2026-03-01", "2031-01-01", True),  # no film is of tomorrow, nor of before its patient's birth
+        ("2022-03-01", "2026-03-01", "1990-01-01", True),
+        ("2022-03-01", "2026-03-01", "no date", True),
+    ],
+)
+def test_a_patient_is_as_old_as_on_the_day_of_the_film(
+    doctor: User, born: str, uploaded: str, taken: str, admitted: bool
+) -> None:
+    patient = Patient(hospital=doctor.hospital, record_number="MRN-7", birth_date=date.fromisoformat(born))
+    case = Case(patient=patient, created_at=datetime.fromisoformat(f"{uploaded}T12:00:00+00:00"))
+    film = replace(decoded(b"a"), study_date=taken)
+    expected = film if admitted else api.refusal("AGE_OUT_OF_RANGE")
+    assert admit_by_age(case, film, INFO.intended_use) == expected
+    set_aside = replace(film, overridden=frozenset({"AGE_OUT_OF_RANGE"}))
+    assert admit_by_age(case, set_aside, INFO.intended_use) is set_aside
 
 
 @pytest.mark.parametrize(
