@@ -134,7 +134,7 @@ def _read_folder(data: Path) -> list[LabelledFilm]:
 
 def _read_manifest(manifest: Path) -> list[LabelledFilm]:
     try:
-        with manifest.open(newline="", encoding="utf-8") as file:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if missing := set(MANIFEST_COLUMNS) - set(reader.fieldnames or ()):
                 raise DataError(f"{manifest} has no column {', '.join(sorted(missing))}.")

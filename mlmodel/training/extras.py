@@ -18,7 +18,7 @@ def read_extras(data: Path) -> dict[str, dict[str, str]]:
     if not data.is_file():
         return {}
     try:
-        with data.open(newline="", encoding="utf-8") as file:
+        with data.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{data} cannot be read.") from error

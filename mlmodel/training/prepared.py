@@ -2,10 +2,10 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from mlmodel.training.splits import (
     PARTS,
     Part,
     check_labels,
+    find_between_parts,
     find_near_duplicates,
     group_films,
     read_split,
@@ -25,6 +26,8 @@ from mlmodel.training.splits import (
     write_manifest,
 )
 from mlmodel.training.trainer import Examples
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +73,7 @@ def prepare_data(
 ) -> Prepared:
     """Find, decode, group and split; known films and patients keep the part that `split`, the manifest of an earlier version,
     gives them, and the source and licence that it names, where their own manifest names none. `origin` is that of the others.
-    Raises `DataError`."""
+    A film that is nearly the same as one of another part is left out. Raises `DataError`."""
     frozen = read_split(split) if split else None
     films, extras = find_films(data), read_extras(data)
     array, hashes = load_films(films, recipe.network.input_size, progress, cache)
@@ -80,8 +83,16 @@ def prepare_data(
         for film, digest in zip(films, hashes, strict=True)
     }
     check_labels([(str(film.path), digest, film.label) for film, digest in zip(films, hashes, strict=True)])
-    groups = group_films(films, find_near_duplicates(array))
+    pairs = find_near_duplicates(array)
+    groups = group_films(films, pairs)
     parts = split_groups(films, hashes, groups, recipe.seed, frozen)
+    if frozen and (between := find_between_parts(hashes, parts, pairs, frozen)):
+        progress.say(
+            f"{len(between)} films are left out, each nearly the same as one of another part: {films[between[0]].file}"
+        )
+        kept = np.delete(np.arange(len(films)), between)
+        films, hashes, array = _take(films, kept), _take(hashes, kept), array[kept]
+        groups, parts = _take(groups, kept), _take(parts, kept)
     truth = np.array([film.label == "PNEUMONIA" for film in films], np.float32)
     for name in PARTS:
         if len({label for label, part in zip(truth, parts, strict=True) if part == name}) < 2:
@@ -118,6 +129,10 @@ def _read_rows(manifest: Path, part: Part) -> list[dict[str, str]]:
     if not rows:
         raise DataError(f"{manifest} names no film of the part {part}.")
     return rows
+
+
+def _take(rows: Sequence[T], chosen: NDArray[np.intp]) -> list[T]:
+    return [rows[index] for index in chosen]
 
 
 def _filled(given: Mapping[str, str]) -> dict[str, str]:

@@ -89,8 +89,22 @@ def split_groups(
         group: next((part for part in CAUTIOUS if part in known[group].values()), _part_at(drawn[group])) for group in members
     }
     _fill_classes(assigned, [group for group in members if not known[group]], drawn, _labels_of(films, members))
-    # A patient who was in one part stays there, also where a new near-duplicate ties them to another part
+    # A patient who was in one part stays there, also where a new near-duplicate ties them to another part:
+    # `find_between_parts` names the films that must then be left out
     return [known[group].get(films[index].patient, assigned[group]) for index, group in enumerate(groups)]
+
+
+def find_between_parts(
+    hashes: Sequence[str], parts: Sequence[Part], pairs: Sequence[tuple[int, int]], frozen: FrozenSplit
+) -> list[int]:
+    """Films that are nearly the same as one of another part, and not both can stay: of each such pair the one that the frozen
+    split does not have where it is now, or of two such the one that is less apart from training."""
+    left_out = set()
+    for pair in pairs:
+        strangers = [index for index in pair if frozen.films.get(hashes[index]) != parts[index]]
+        if strangers and parts[pair[0]] != parts[pair[1]]:
+            left_out.add(max(strangers, key=lambda index: CAUTIOUS.index(parts[index])))
+    return sorted(left_out)
 
 
 def write_manifest(
@@ -112,8 +126,8 @@ def write_manifest(
 
 
 def read_split(manifest: Path) -> FrozenSplit:
-    """The split of an earlier version. Raises `DataError` naming the file where it cannot be read, knows another part, or puts
-    a patient in two parts or a film under two labels."""
+    """The split of an earlier version. Raises `DataError` naming the file where it cannot be read, names no film, knows another
+    part, or puts a patient in two parts or a film under two labels."""
     films: dict[str, Part] = {}
     patients: dict[str, Part] = {}
     labels: dict[str, str] = {}
@@ -130,6 +144,8 @@ def read_split(manifest: Path) -> FrozenSplit:
                 origins[row["sha256"]] = {name: row[name] for name in ORIGIN if row.get(name)}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError) as error:
         raise DataError(f"{manifest} is no split that can be read.") from error
+    if not films:
+        raise DataError(f"{manifest} is no split: it names no film.")
     return FrozenSplit(films, patients, origins)
 
 
@@ -145,15 +161,16 @@ def check_labels(films: Sequence[tuple[str, str, str]]) -> None:
 def _known_parts(
     films: Sequence[LabelledFilm], hashes: Sequence[str], indices: Sequence[int], frozen: FrozenSplit | None
 ) -> dict[str, Part]:
-    """Patient → part, of the patients of a group that the frozen split knows by name or by a film."""
-    parts: dict[str, Part] = {}
+    """Patient → part, of the patients of a group that the frozen split knows by name, or else by a film."""
     if frozen is None:
-        return parts
+        return {}
+    found: dict[str, set[Part]] = defaultdict(set)
     for index in indices:
-        found = frozen.films.get(hashes[index]) or frozen.patients.get(films[index].patient)
-        if found:
-            parts[films[index].patient] = found
-    return parts
+        patient = films[index].patient
+        part = frozen.patients.get(patient) or frozen.films.get(hashes[index])
+        if part:
+            found[patient].add(part)
+    return {patient: min(parts, key=CAUTIOUS.index) for patient, parts in found.items()}
 
 
 def _draw_place(patients: Sequence[str], seed: int) -> float:

@@ -16,6 +16,7 @@ from mlmodel.training.splits import (
     FrozenSplit,
     Part,
     check_labels,
+    find_between_parts,
     find_near_duplicates,
     group_films,
     read_split,
@@ -108,6 +109,46 @@ def test_a_new_near_duplicate_of_a_film_that_judges_is_not_trained_on() -> None:
     assert split(films, pairs=[(0, 2), (1, 2)], frozen=frozen) == ["train", "test", "test"]
 
 
+def test_a_copy_of_a_film_of_another_part_moves_no_patient() -> None:
+    """Patient 0 was trained on; one more film of theirs is, byte for byte, a film that judges."""
+    films = [film(0, 0), film(1, 1), film(2, 0)]
+    hashes, pairs = ["a", "b", "b"], [(1, 2)]
+    frozen = FrozenSplit({"a": "train", "b": "test"}, {"patient0": "train", "patient1": "test"})
+    parts = split_groups(films, hashes, group_films(films, pairs), 1, frozen)
+    assert parts == ["train", "test", "train"]
+    assert find_between_parts(hashes, parts, pairs, frozen) == [2]
+
+
+def test_a_patient_of_films_from_two_parts_has_the_one_that_judges() -> None:
+    films = [film(0, 7), film(1, 7)]
+    for hashes in (["a", "b"], ["b", "a"]):
+        frozen = FrozenSplit({"a": "train", "b": "test"}, {})
+        assert split_groups(films, hashes, [0, 0], 1, frozen) == ["test", "test"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(0, 12), min_size=1, max_size=20),
+    st.lists(st.integers(0, 15), min_size=1, max_size=20),
+    st.lists(st.tuples(st.integers(0, 39), st.integers(0, 19)), max_size=12),
+)
+def test_no_film_that_stays_is_nearly_the_same_as_one_of_another_part(
+    known: list[int], new: list[int], ties: list[tuple[int, int]]
+) -> None:
+    films = [film(number, patient) for number, patient in enumerate([*known, *new])]
+    hashes = [one.file for one in films]
+    before = split(films[: len(known)])
+    frozen = FrozenSplit(
+        dict(zip(hashes, before, strict=False)), dict(zip([one.patient for one in films], before, strict=False))
+    )
+    pairs = [(one % len(films), len(known) + other % len(new)) for one, other in ties]
+    parts = split(films, pairs=pairs, frozen=frozen)
+    assert parts[: len(known)] == before
+    left_out = set(find_between_parts(hashes, parts, pairs, frozen))
+    assert all(index >= len(known) for index in left_out)
+    assert all(parts[one] == parts[other] for one, other in pairs if not left_out & {one, other})
+
+
 def test_the_manifest_freezes_the_split_and_says_where_films_come_from(tmp_path: Path) -> None:
     extras = {"0.png": {"source": "Clinic A", "licence": "CC BY 4.0"}}
     manifest = write_manifest([film(0, 1), film(1, 2)], ["ab", "cd"], [7, 8], ["test", "train"], extras)
@@ -129,6 +170,7 @@ def test_the_manifest_freezes_the_split_and_says_where_films_come_from(tmp_path:
         ("f,s1,NORMAL,p,test\ng,s2,NORMAL,p,train\n", "patient p in test and in train"),
         ("f,s1,NORMAL,p,test\ng,s1,PNEUMONIA,q,test\n", "gives g two labels"),
         ("f,s1,NORMAL,p,holiday\n", "no split"),
+        ("", "names no film"),
         (None, "no split"),
     ],
 )

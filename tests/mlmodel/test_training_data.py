@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 
 from mlmodel.training.dataset import DataError, find_films, load_films, patient_of
+from mlmodel.training.extras import read_extras
+from mlmodel.training.prepared import prepare_data
 from mlmodel.training.progress import Progress
+from mlmodel.training.recipe import Recipe, change_recipe
 from tests.mlmodel.films import draw_uint8, png
+from tests.mlmodel.training_set import TINY_RECIPE, write_films
 
 
 @pytest.fixture
@@ -79,3 +83,31 @@ def test_an_unreadable_film_is_named(data: Path) -> None:
     (data / "NORMAL" / "IM-0002-0001.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(DataError, match="IM-0002-0001"):
         load_films(find_films(data), 32, Progress(quiet=True))
+
+
+def test_a_film_that_ties_a_patient_to_another_part_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = change_recipe(Recipe(), TINY_RECIPE)
+    write_films(tmp_path / "data")
+    before = prepare_data(tmp_path / "data", recipe, Progress())
+    split = tmp_path / "split.csv"
+    split.write_bytes(before.manifest)
+    where = dict(zip([one.file for one in before.films], before.parts, strict=True))
+    judging = next(file for file, part in where.items() if part == "test")
+    label, name = judging.split("/")
+    learnt = next(file for file, part in where.items() if part == "train" and file.startswith(label))
+    copy = tmp_path / "data" / label / f"{patient_of(learnt)}_virus_9.jpeg"
+    copy.write_bytes((tmp_path / "data" / label / name).read_bytes())
+    after = prepare_data(tmp_path / "data", recipe, Progress(), split=split)
+    assert f"left out, each nearly the same as one of another part: {label}/{copy.name}" in capsys.readouterr().err.replace(
+        "\n", ""
+    )
+    assert dict(zip([one.file for one in after.films], after.parts, strict=True)) == where
+    assert len(after.array) == len(after.hashes) == len(after.groups) == len(where)
+
+
+def test_a_manifest_of_a_spreadsheet_that_begins_with_a_byte_order_mark_is_read(data: Path) -> None:
+    path = data / "list.csv"
+    path.write_text("file,label,patient,sex\nNORMAL/IM-0115-0001.jpeg,NORMAL,a,F\n", encoding="utf-8-sig")
+    with pytest.raises(DataError, match="no film of class PNEUMONIA"):
+        find_films(path)
+    assert read_extras(path)["NORMAL/IM-0115-0001.jpeg"]["sex"] == "F"
