@@ -42,6 +42,15 @@ def write_artifact(directory: Path, metadata: Mapping[str, Any], files: Mapping[
     return directory
 
 
+def check_place(directory: Path) -> None:
+    """Whether `write_artifact` could begin now, for whoever works for hours before; leaves nothing behind. Raises
+    `FileExistsError` or `OSError`."""
+    if directory.exists():
+        raise FileExistsError(f"{directory} exists already.")
+    there = next(folder for folder in directory.absolute().parents if folder.is_dir())
+    Path(mkdtemp(prefix=f".{directory.name}-", dir=there)).rmdir()
+
+
 def copy_artifact(source: Path, directory: Path) -> Path:
     """The same version, byte for byte, as `directory`; what was copied is verified before it gets its name.
 

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmodel.artifact import METADATA, copy_artifact, hash_file, read_info, verify_artifact
-from mlmodel.types import ArtifactCorruptError, ArtifactMissingError, ModelInfo, NoVersionInServiceError
+from mlmodel.types import (
+    ArtifactCorruptError,
+    ArtifactIncompatibleError,
+    ArtifactMissingError,
+    ModelInfo,
+    NoVersionInServiceError,
+)
 
 if TYPE_CHECKING:
     from mlmodel.models import ModelVersion
@@ -107,21 +113,17 @@ def suspension_words(version: str, since: datetime) -> str:
 def register_version(directory: Path) -> "ModelVersion":
     """Verify an artifact and enter it as a candidate; the row of a version registered before is returned as it is.
 
-    Raises as `verify_artifact` does.
+    Raises as `verify_artifact` does, and `ArtifactIncompatibleError` where other files are registered under its name.
     """
     from mlmodel.models import ModelVersion
 
     verify_artifact(directory)
     info = read_info(directory)
-    row, _ = ModelVersion.objects.get_or_create(
-        version=info.version,
-        defaults={
-            "path": str(directory.resolve()),
-            "sha256": hash_file(directory / METADATA),
-            "threshold": info.threshold,
-            "metrics": info.metrics,
-        },
-    )
+    digest = hash_file(directory / METADATA)
+    known = {"path": str(directory.resolve()), "sha256": digest, "threshold": info.threshold, "metrics": info.metrics}
+    row, _ = ModelVersion.objects.get_or_create(version=info.version, defaults=known)
+    if row.sha256 != digest:
+        raise ArtifactIncompatibleError(f"Version {info.version} is registered already, with other files: those of {row.path}.")
     return row
 
 

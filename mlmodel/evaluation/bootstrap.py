@@ -67,13 +67,18 @@ def share(
 
 
 def widen_certain(found: dict[str, float | None], patients: ArrayLike) -> dict[str, float | None]:
-    """`found`, an interval of a share of films of `patients`, where it is 0 or 1 with the exact bound for so many patients
-    without an exception (Clopper & Pearson, Biometrika 1934): resamples of what has no exception have none either, and would
-    say that there are none."""
-    least = CERTAIN ** (1 / max(1, len(np.unique(patients))))
+    """`found`, an interval of a share of films of `patients`, where it is 0 or 1 with the bound of `unseen_share`: resamples of
+    what has no exception have none either, and would say that there are none."""
+    unseen = unseen_share(patients)
     if found["value"] == 1:
-        return {**found, "low": least}
-    return {**found, "high": 1 - least} if found["value"] == 0 else found
+        return {**found, "low": 1 - unseen}
+    return {**found, "high": unseen} if found["value"] == 0 else found
+
+
+def unseen_share(patients: ArrayLike) -> float:
+    """The largest share of exceptions that so many patients without one do not exclude, the exact bound (Clopper & Pearson,
+    Biometrika 1934)."""
+    return float(1 - CERTAIN ** (1 / max(1, len(np.unique(patients)))))
 
 
 def _measure_block(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, interval, resample_all
+from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, interval, resample_all, unseen_share
 from mlmodel.evaluation.measures import auc
 from mlmodel.evaluation.readings import Reading, findings, read_predictions
 
@@ -75,16 +75,20 @@ def compare_readings(
     truth = np.array([one.label == "PNEUMONIA" for one, _ in pairs], np.float64)
     if len(np.unique(truth)) < 2:
         raise ValueError("The versions have no films of both classes in common.")
-    weights = draw_weights([one.patient for one, _ in pairs], resamples, seed)
+    patients = [one.patient for one, _ in pairs]
+    weights = draw_weights(patients, resamples, seed)
     sides = [[pair[side] for pair in pairs] for side in (0, 1)]
     first, second = (_measure_side(side, truth, weights) for side in sides)
     differences = {name: interval(first[name][0] - second[name][0], first[name][1] - second[name][1]) for name in first}
+    right = [np.array([one.predicted == one.label for one in side]) for side in sides]
+    for name, among in {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}.items():
+        differences[name] = _allow_unseen(differences[name], right[0][among], right[1][among], np.asarray(patients)[among])
     worse = _name_worse(differences, margins)
     return Comparison(
         films=len(pairs),
-        patients=len({one.patient for one, _ in pairs}),
+        patients=len(set(patients)),
         **differences,
-        mcnemar=_mcnemar(*(np.array([one.predicted == one.label for one in side]) for side in sides)),
+        mcnemar=_mcnemar(*right),
         margin=margins[0],
         margin_sensitivity=margins[1],
         non_inferior=not worse,
@@ -92,6 +96,22 @@ def compare_readings(
         resamples=resamples,
         seed=seed,
     )
+
+
+def _allow_unseen(
+    difference: Interval, first: NDArray[np.bool_], second: NDArray[np.bool_], patients: NDArray[np.str_]
+) -> Interval:
+    """Where one version alone is never wrong, it is not so in any resample either: how often it could be all the same is added.
+    `first` and `second` say which films (films,) each version is right about."""
+    low, high = difference["low"], difference["high"]
+    if low is None or high is None:
+        return difference
+    unseen = unseen_share(patients)
+    return {
+        **difference,
+        "low": low if (second & ~first).any() else max(-1.0, low - unseen),
+        "high": high if (first & ~second).any() else min(1.0, high + unseen),
+    }
 
 
 def _name_worse(differences: dict[str, Interval], margins: tuple[float, float]) -> list[str]:

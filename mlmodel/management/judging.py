@@ -5,7 +5,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import OutputWrapper
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError, OutputWrapper
+
+from mlmodel.api import ModelError
 
 if TYPE_CHECKING:
     from mlmodel.training.judging import JudgingOptions
@@ -20,7 +23,7 @@ def add_judging_arguments(parser: ArgumentParser) -> None:
         default="sensitivity",
         help="rule of the threshold (default: sensitivity)",
     )
-    parser.add_argument("--cost-ratio", type=float, default=1.0, help="for cost: of a missed pneumonia, in false alarms")
+    parser.add_argument("--cost-ratio", type=float, help="for cost: of a missed pneumonia, in false alarms (default: 1)")
     parser.add_argument(
         "--prevalence", type=float, help="share of pneumonia where the version will work (default: as in the films)"
     )
@@ -39,17 +42,42 @@ def read_judging_options(options: dict[str, Any], sensitivity: float) -> "Judgin
     """What the arguments say. Raises `ValueError` for what cannot be."""
     from mlmodel.training.judging import JudgingOptions
 
-    rule = {"rule": options["operating_point"], "sensitivity": sensitivity, "cost_ratio": options["cost_ratio"]}
+    if options["cost_ratio"] is not None and options["operating_point"] != "cost":
+        raise ValueError("--cost-ratio belongs to --operating-point cost.")
+    ratio = 1.0 if options["cost_ratio"] is None else options["cost_ratio"]
+    rule = {"rule": options["operating_point"], "sensitivity": sensitivity, "cost_ratio": ratio}
     origin = {"source": options["source"], "licence": options["licence"]}
     return JudgingOptions(options["split"], rule, options["prevalence"], origin, options["outliers"], options["test_objects"])
+
+
+def check_register(options: dict[str, Any]) -> None:
+    """Whether the candidate could be registered now, where that was asked for. Raises `CommandError`."""
+    from django.db import DatabaseError
+
+    from mlmodel.models import ModelVersion
+
+    if not options["register"]:
+        return
+    version = options["out"].name
+    try:
+        taken = ModelVersion.objects.filter(version=version).exists()
+    except (DatabaseError, ImproperlyConfigured) as error:
+        raise CommandError("--register needs the portal's database, with its tables: run migrate first.") from error
+    if taken:
+        raise CommandError(f"Version {version} is registered already: give the folder another name.")
 
 
 def report_candidate(stdout: OutputWrapper, options: dict[str, Any], metrics: dict[str, Any]) -> None:
     """Register the candidate `options["out"]` where that was asked for, and say how good it is."""
     if options["register"]:
+        from django.db import DatabaseError
+
         from mlmodel.registry import register_version
 
-        register_version(options["out"])
+        try:
+            register_version(options["out"])
+        except (DatabaseError, ModelError) as error:
+            raise CommandError(f"{options['out']} is written, and could not be registered: {error}") from error
     if options["json"]:
         stdout.write(json.dumps({"version": options["out"].name, "metrics": metrics}))
         return

@@ -46,7 +46,9 @@ def judge_version(row: ModelVersion, in_service: str, margin: float | None = Non
     if seen := _films_seen(row.version, pair[0]):
         objections.append(f"{seen} films of the evaluation were in the training of {row.version}.")
     if worse:
-        objections.append(f"{row.version} is worse than {in_service} on the same patients: {worse}.")
+        objections.append(
+            f"{row.version} may be worse than {in_service} on the same {comparison['patients']} patients: {worse}."
+        )
     return Judgement(objections, {**comparison, "data_sha256": pair[0].data_sha256, "against": in_service})
 
 

@@ -18,7 +18,7 @@ from mlmodel.evaluation.report import build_report
 from mlmodel.evaluation.robustness import measure_robustness
 from mlmodel.evaluation.subgroups import traits_of
 from mlmodel.gate.fit import FittedGate, fit_gate
-from mlmodel.gate.folders import list_folder, read_folder
+from mlmodel.gate.folders import read_folder
 from mlmodel.gate.judge import Gate, Verdict
 from mlmodel.gate.pixels import find_fault
 from mlmodel.lungs import choose_least_share
@@ -30,6 +30,7 @@ from mlmodel.training.splits import Part
 from mlmodel.training.trainer import Examples
 
 SERVED: tuple[Part, ...] = ("calibrate", "test")
+GLANCE = 32  # pixels: enough to know that a film can be read
 COUNTS = ("films", "n", "patients", "refused", "threshold", "confusion")
 HEADLINE = ("auc", "accuracy", "sensitivity", "specificity", "precision", "npv", "f1", "ece", "brier")
 
@@ -41,7 +42,7 @@ class JudgingOptions:
     pneumonia is where the probabilities will be read, by default as in the films. `origin` is source and licence of the
     films. `outliers` is a folder of films that are not to be read, such as adults', and `test_objects` one of drawn films that
     are, for the gate to learn from. Raises `ValueError` for a rule, prevalence or folder that cannot be, `DataError` for one
-    without films."""
+    without films or with one that cannot be read."""
 
     split: Path | None = None
     operating_point: Mapping[str, Any] | None = None
@@ -59,8 +60,7 @@ class JudgingOptions:
         for folder in (self.outliers, self.test_objects):
             if folder is not None and not folder.is_dir():
                 raise ValueError(f"Films for the gate lie in a folder. Received: {folder}")
-            if folder is not None:
-                list_folder(folder)
+            read_folder(folder, GLANCE)
 
 
 @dataclass(frozen=True, slots=True)

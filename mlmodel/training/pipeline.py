@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from mlmodel.artifact import verify_artifact
+from mlmodel.artifact import check_place, verify_artifact
 from mlmodel.evaluation.store import render_files
 from mlmodel.pretrained import Pretrained, find_weights
 from mlmodel.training.combining import combine_networks, read_member
@@ -40,8 +40,7 @@ def train_candidate(
 
     Raises `DataError` or `ValueError` for input that cannot be used, `StoppedError` where it was asked to stop, `OSError`.
     """
-    if out.exists():
-        raise DataError(f"{out} exists already: a version is never overwritten.")
+    _check_out(out)
     pretrained = find_weights(options.weights, options.imagenet_file, recipe.network)
     asked = judging or JudgingOptions()
     prepared = prepare_data(data, recipe, progress, cache=options.cache, split=asked.split, origin=asked.origin)
@@ -80,8 +79,7 @@ def combine_candidates(
     Its split is that of the first member, and every member must have been trained on the same: a film that one of them learned
     from must not judge the whole. Raises `DataError`, `ValueError`, `ModelError` or `OSError`.
     """
-    if out.exists():
-        raise DataError(f"{out} exists already: a version is never overwritten.")
+    _check_out(out)
     described = [verify_artifact(member) for member in members]
     if len({metadata["files"].get(MANIFEST) for metadata in described}) > 1:
         raise DataError("The versions were trained on different splits.")
@@ -96,6 +94,16 @@ def combine_candidates(
     }
     curves = {CURVES: draw_history(*(metadata["training"]["history"] for metadata in described))}
     return _judge_and_write(network, recipe, prepared, out=out, training=training, judging=asked, files=curves)
+
+
+def _check_out(out: Path) -> None:
+    """Now, and not after hours of training. Raises `DataError`."""
+    if out.exists():
+        raise DataError(f"{out} exists already: a version is never overwritten.")
+    try:
+        check_place(out)
+    except OSError as error:
+        raise DataError(f"{out} cannot be written: {error.strerror or error}.") from error
 
 
 def _judge_and_write(

@@ -10,10 +10,10 @@ from django.db import DatabaseError, IntegrityError, transaction
 from pytest_django import Settings
 
 from mlmodel import registry
-from mlmodel.artifact import write_artifact
+from mlmodel.artifact import REQUIRED, read_metadata, write_artifact
 from mlmodel.models import ModelVersion
 from mlmodel.registry import active_model_info, locate_version, register_version
-from mlmodel.types import ArtifactCorruptError, ArtifactMissingError
+from mlmodel.types import ArtifactCorruptError, ArtifactIncompatibleError, ArtifactMissingError
 from tests.mlmodel.test_artifact import FACTS, FILES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +56,18 @@ def test_registering_twice_keeps_the_first_row(trained: Path) -> None:
     first = register_version(trained)
     ModelVersion.objects.filter(pk=first.pk).update(state=ModelVersion.State.RETIRED)
     assert register_version(trained).state == ModelVersion.State.RETIRED
+
+
+@pytest.mark.django_db
+def test_a_name_is_registered_once(trained: Path, tmp_path: Path) -> None:
+    first = register_version(trained)
+    other = tmp_path / "elsewhere" / trained.name
+    metadata, names = read_metadata(trained), sorted(REQUIRED)
+    metadata = {**metadata, "created_at": "2026-02-03T04:05:06+00:00"}
+    write_artifact(other, metadata, {name: (trained / name).read_bytes() for name in names})
+    with pytest.raises(ArtifactIncompatibleError, match="registered already, with other files"):
+        register_version(other)
+    assert ModelVersion.objects.get().sha256 == first.sha256
 
 
 @pytest.mark.django_db

@@ -9,10 +9,12 @@ import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import ProgrammingError
 
 from mlmodel.artifact import read_metadata, verify_artifact
 from mlmodel.engines import load_engine
@@ -25,6 +27,7 @@ PICTURES = {"roc.png", "precision_recall.png", "reliability.png", "confusion.png
 EVALUATION = {"evaluation.json", "predictions.csv", "card.md"} | PICTURES
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {**TINY_RECIPE, "epochs": 3}
+NO_TRAINING = mock.patch("mlmodel.training.pipeline.Trainer", side_effect=AssertionError("training has begun"))
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,30 @@ def test_a_candidate_is_registered_on_request(data: Path, tmp_path: Path) -> Non
 
     train(data, tmp_path / "0.2.0", "--register", "--epochs", "1")
     assert ModelVersion.objects.get().state == "candidate"
+    with NO_TRAINING, pytest.raises(CommandError, match="registered already"):
+        train(data, tmp_path / "elsewhere" / "0.2.0", "--register")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_registry_that_cannot_be_asked_is_named_before_training(data: Path, tmp_path: Path) -> None:
+    asked = mock.patch("mlmodel.models.ModelVersion.objects.filter", side_effect=ProgrammingError("no such table"))
+    with NO_TRAINING, asked, pytest.raises(CommandError, match="run migrate first"):
+        train(data, tmp_path / "0.2.0", "--register")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named_before_training(data: Path) -> None:
+    with NO_TRAINING, pytest.raises(CommandError, match=r"/proc/none/0\.2\.0 cannot be written"):
+        train(data, Path("/proc/none/0.2.0"))
+
+
+def test_an_outlier_that_cannot_be_read_is_named_before_training(data: Path, tmp_path: Path) -> None:
+    outliers = tmp_path / "adults"
+    outliers.mkdir()
+    (outliers / "torn.png").write_bytes(b"no film")
+    with NO_TRAINING, pytest.raises(CommandError, match=r"torn\.png"):
+        train(data, tmp_path / "0.2.0", "--outliers", str(outliers))
+    assert list(tmp_path.iterdir()) == [outliers]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +138,7 @@ def test_a_candidate_is_registered_on_request(data: Path, tmp_path: Path) -> Non
         (("--epochs", "0"), "at least 1"),
         (("--split", "/nowhere.csv"), "no split"),
         (("--operating-point", "cost", "--cost-ratio", "-1"), "cost_ratio"),
+        (("--cost-ratio", "3"), "belongs to --operating-point cost"),
         (("--prevalence", "1.5"), "prevalence lies between"),
     ],
 )

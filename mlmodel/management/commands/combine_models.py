@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mlmodel.management.judging import add_judging_arguments, read_judging_options, report_candidate
+from mlmodel.management.judging import add_judging_arguments, check_register, read_judging_options, report_candidate
 from mlmodel.types import ModelError
 
 SENSITIVITY = 0.95
@@ -33,6 +33,7 @@ class Command(BaseCommand):
         from mlmodel.training.backend import BackendError, load_backend
 
         try:
+            check_register(options)
             load_backend()
             metrics = self._combine(options)
         except (BackendError, ModelError, ValueError) as error:

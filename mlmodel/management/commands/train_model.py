@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from mlmodel.management.judging import add_judging_arguments, read_judging_options, report_candidate
+from mlmodel.management.judging import add_judging_arguments, check_register, read_judging_options, report_candidate
 
 if TYPE_CHECKING:
     from mlmodel.training.options import RunOptions
@@ -58,6 +58,7 @@ class Command(BaseCommand):
         from mlmodel.training.backend import BackendError, load_backend
 
         try:
+            check_register(options)
             load_backend()
             metrics = self._train(options)
         except BackendError as error:

@@ -37,6 +37,32 @@ def test_a_version_is_not_worse_than_itself() -> None:
     assert (found.films, found.patients) == (600, 300)
 
 
+@pytest.mark.parametrize(("count", "proven"), [(4, False), (40, False), (600, True)])
+def test_a_handful_of_films_that_both_read_alike_prove_nothing(count: int, proven: bool) -> None:
+    readings = draw_readings(0.5, count=count)
+    found = compare_readings(readings, readings, resamples=200)
+    patients = len({one.patient for one in readings if one.label == "PNEUMONIA"})
+    unseen = 1 - 0.025 ** (1 / patients)
+    assert found.sensitivity == pytest.approx({"value": 0.0, "low": -unseen, "high": unseen})
+    assert found.non_inferior == proven
+
+
+def test_films_that_one_version_alone_gets_wrong_speak_for_themselves() -> None:
+    readings = draw_readings(0.5)
+    wrong = [
+        replace(one, predicted="NORMAL") if one.label == "PNEUMONIA" and number % 7 == 0 else one
+        for number, one in enumerate(readings)
+    ]
+    found = compare_readings(wrong, readings, resamples=200)
+    low, value, high = (found.sensitivity[name] for name in ("low", "value", "high"))
+    assert low is not None
+    assert value is not None
+    assert high is not None
+    assert -0.3 < low < value < high
+    unseen = 1 - 0.025 ** (1 / len({one.patient for one in readings if one.label == "PNEUMONIA"}))
+    assert high < unseen
+
+
 def test_a_version_that_reads_worse_is_said_to_and_in_what() -> None:
     worse = compare_readings(draw_readings(6.0), draw_readings(0.1), resamples=300)
     assert not worse.non_inferior

@@ -46,23 +46,24 @@ def second(hospital: Hospital) -> User:
 
 
 Evaluate = Callable[..., Evaluation]
+FILMS = 600
 
 
 @pytest.fixture
 def evaluate(tmp_path: Path) -> Evaluate:
-    """`evaluate(version, error=0.05)`: 200 films of 100 patients, of which that share is read on the wrong side."""
+    """`evaluate(version, error=0.05)`: `FILMS` of half as many patients, of which that share is read on the wrong side."""
 
-    def make(version: str, *, error: float = 0.05, data: str = "a" * 64) -> Evaluation:
+    def make(version: str, *, error: float = 0.05, data: str = "a" * 64, films: int = FILMS) -> Evaluation:
         directory = tmp_path / "evaluations" / f"{version}-{data[:4]}"
         directory.mkdir(parents=True)
         with (directory / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            writer.writerows(_film(n, error, random.Random(f"{version}{n}")) for n in range(200))
+            writer.writerows(_film(n, error, random.Random(f"{version}{n}")) for n in range(films))
         row = register_named(version)
         figures = {"value": 1 - error, "low": 0.9 - error, "high": 1.0}
         return Evaluation.objects.create(
-            version=row, data_sha256=data, n=200, patients=100, metrics={"auc": figures}, directory=str(directory)
+            version=row, data_sha256=data, n=films, patients=films // 2, metrics={"auc": figures}, directory=str(directory)
         )
 
     return make

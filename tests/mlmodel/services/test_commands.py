@@ -151,7 +151,7 @@ def test_the_list_says_who_what_and_how_good(evaluated: None, as_operator: Comma
     assert facts["metrics"] == {"auc": {"value": 1.0, "low": 0.9, "high": 1.0}}
     assert facts["waits_for_approval"] is None
     table = printed("list_models")
-    for words in ("AUC 1.000 (0.900 to 1.000)", "200 films, 100 patients", "retired", "operator@riverside.example"):
+    for words in ("AUC 1.000 (0.900 to 1.000)", "600 films, 300 patients", "retired", "operator@riverside.example"):
         assert words in table
 
 

@@ -79,7 +79,7 @@ def test_evaluations_on_different_films_are_none(evaluate: Evaluate, operator: U
 
 
 def test_a_worse_version_is_refused(worse: None, operator: User) -> None:
-    with pytest.raises(LifecycleError, match=r"2\.0\.0 is worse than 1\.0\.0 on the same patients: AUC"):
+    with pytest.raises(LifecycleError, match=r"2\.0\.0 may be worse than 1\.0\.0 on the same 300 patients: AUC"):
         activate_version(version="2.0.0", person=operator)
 
 
@@ -89,6 +89,15 @@ def test_the_stated_margin_decides(evaluate: Evaluate, operator: User) -> None:
     with pytest.raises(LifecycleError, match="worse"):
         activate_version(version="2.0.0", person=operator, margin=0.0)
     assert activate_version(version="2.0.0", person=operator, margin=0.05).promotion is not None
+
+
+def test_a_handful_of_films_is_no_evidence(evaluate: Evaluate, operator: User) -> None:
+    for version in ("1.0.0", "2.0.0"):
+        evaluate(version, error=0.0, films=8)
+    with pytest.raises(
+        LifecycleError, match=r"may be worse than 1\.0\.0 on the same 4 patients: sensitivity may be lower by 0\."
+    ):
+        activate_version(version="2.0.0", person=operator)
 
 
 @pytest.mark.parametrize("margin", [-0.1, 0.2, float("nan")])
@@ -101,7 +110,7 @@ def test_force_takes_two_people_and_two_reasons(worse: None, operator: User, sec
     with pytest.raises(LifecycleError, match="--reason"):
         activate_version(version="2.0.0", person=operator, force=True)
     activate_version(version="2.0.0", person=operator, force=True, reason="1.0.0 is recalled")
-    with pytest.raises(LifecycleError, match="is worse than"):
+    with pytest.raises(LifecycleError, match="may be worse than"):
         activate_version(version="2.0.0", person=second)
     with pytest.raises(LifecycleError, match="--reason"):
         activate_version(version="2.0.0", person=second, force=True)
