@@ -9,7 +9,7 @@ import fcntl
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -29,6 +29,7 @@ from mlmodel import api
 HOME, PLAN, LAST, LOCK, WORK = ".retraining", "plan.json", "last.json", "lock", "work"
 EXPORT, BASE, MANIFEST, TEST, CONFIG = "export", "base", "manifest.csv", "test.csv", "config.json"
 COLUMNS = ("file", "label", "patient", "source", "licence", "sex", "age_years", "device")
+FOLDERS = ("base_data", "outliers", "test_objects")  # that an operator may name: what to train on, and what the gate is shown
 # The new films are few beside those that the version in service learnt from: small steps, so that it forgets nothing
 LEARNING_RATE_SHARE = 0.1
 
@@ -43,13 +44,15 @@ class BusyError(DiagnosticsError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run sets out to do, fixed when it begins. `signed_until` is ISO 8601."""
+    """What a run sets out to do, fixed when it begins. `signed_until` is ISO 8601; folders are empty where none was named."""
 
     version: str
     started_from: str
     signed_until: str
     new_films: int
     base_data: str
+    outliers: str = ""
+    test_objects: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,9 @@ def count_new_films(place: Workplace) -> int:
     return reviews.filter(signed_at__gt=until).count() if until else reviews.count()
 
 
-def make_plan(place: Workplace, *, base_data: Path | None, new_films: int) -> Plan:
-    """The plan of a new run, from the version in service or, while none is, the one that was in it last.
+def make_plan(place: Workplace, *, new_films: int, folders: Mapping[str, Path | None]) -> Plan:
+    """The plan of a new run, from the version in service or, while none is, the one that was in it last; `folders` by the names
+    of `FOLDERS`.
 
     Raises `RetrainingError` where no name can be derived from that.
     """
@@ -121,8 +125,14 @@ def make_plan(place: Workplace, *, base_data: Path | None, new_films: int) -> Pl
         started_from=active,
         signed_until=latest.isoformat() if latest else "",
         new_films=new_films,
-        base_data=str(base_data.resolve()) if base_data else "",
+        **{name: str(path.resolve()) if (path := folders.get(name)) else "" for name in FOLDERS},
     )
+
+
+def unshown_films(plan: Plan) -> list[str]:
+    """Of `FOLDERS`, those whose like the gate of the version started from was fitted with, and that the plan does not name."""
+    fitted = api.read_documents(plan.started_from).metadata.get("gate", {}).get("fitted_on", {})
+    return [name for name in FOLDERS if fitted.get(name) and not getattr(plan, name)]
 
 
 def next_version(active: str, known: set[str], day: str) -> str:
@@ -175,6 +185,7 @@ def train(place: Workplace, plan: Plan, *, manifest: Path, config: str, quiet: b
             f"--config={config}",
             f"--weights={active}",
             f"--split={active / 'split.csv'}",
+            *_judging_arguments(plan),
             "--resume",
             "--json",
             *(["--quiet"] if quiet else []),
@@ -182,6 +193,21 @@ def train(place: Workplace, plan: Plan, *, manifest: Path, config: str, quiet: b
         )
     api.register_artifact(artifact)
     return artifact
+
+
+def _judging_arguments(plan: Plan) -> list[str]:
+    """How the version started from states probabilities and chose its threshold, and what the gate is shown."""
+    metadata = api.read_documents(plan.started_from).metadata
+    point = metadata.get("operating_point", {})
+    stated = {
+        "operating-point": point.get("rule"),
+        "sensitivity": point.get("target_sensitivity"),
+        "cost-ratio": point.get("cost_ratio"),
+        "prevalence": metadata.get("calibration", {}).get("prevalence"),
+        "outliers": plan.outliers or None,
+        "test-objects": plan.test_objects or None,
+    }
+    return [f"--{name}={value}" for name, value in stated.items() if value is not None]
 
 
 def evaluate(place: Workplace, plan: Plan, artifact: Path, *, quiet: bool) -> dict[str, Any]:

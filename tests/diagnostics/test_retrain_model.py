@@ -5,7 +5,9 @@ import json
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
@@ -13,10 +15,13 @@ from pytest_django import Settings
 
 from accounts.models import User
 from diagnostics.models import Case, Review
-from diagnostics.services.retraining import HOME, LOCK, PLAN, Plan, RetrainingError, Workplace, next_version
+from diagnostics.services.retraining import HOME, LOCK, PLAN, Plan, RetrainingError, Workplace, next_version, unshown_films
 from diagnostics.services.reviews import record_review
+from mlmodel.artifact import read_metadata
 from mlmodel.models import Evaluation, ModelVersion
+from mlmodel.registry import newest_shipped
 from tests.diagnostics.cases import make_case, upload
+from tests.mlmodel.films import png
 from tests.mlmodel.training_set import TINY_RECIPE, labelled_film, write_films
 
 pytestmark = pytest.mark.django_db
@@ -85,9 +90,27 @@ def test_a_second_run_at_the_same_time_does_nothing(settings: Settings) -> None:
         assert retrain()["status"] == "busy"
 
 
-def test_a_base_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--base-data", "--outliers", "--test-objects"])
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, option: str) -> None:
     with pytest.raises(CommandError, match="There is no"):
-        retrain("--base-data", str(tmp_path / "nowhere"))
+        retrain(option, str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("named", "unshown"), [({}, ["outliers", "test_objects"]), ({"outliers": "/a"}, ["test_objects"])], ids=["none", "outliers"]
+)
+def test_films_that_the_shipped_gate_knows_and_a_run_is_not_shown_are_named(
+    doctor: User, capsys: pytest.CaptureFixture[str], named: dict[str, str], unshown: list[str]
+) -> None:
+    assert unshown_films(Plan("1.9.0+20261123", newest_shipped().name, "", 8, "", **named)) == unshown
+    if not named:
+        sign(doctor, 1)
+        with (
+            mock.patch("diagnostics.services.retraining.train", side_effect=RetrainingError("enough")),
+            pytest.raises(CommandError),
+        ):
+            retrain("--min-new", "1")
+        assert "see --outliers and --test-objects" in capsys.readouterr().err
 
 
 def test_a_run_whose_films_cannot_be_exported_is_dropped(doctor: User, settings: Settings) -> None:
@@ -126,16 +149,26 @@ def test_signed_films_become_a_candidate_beside_the_version_in_service(
 ) -> None:
     first = Path(settings.MODEL_DIR) / "1.1.0"
     config = f"--config={base.parent / 'tiny.json'}"
-    call_command("train_model", f"--data={base}", f"--out={first}", config, "--quiet", "--register", stdout=StringIO())
+    strangers = base.parent / "strangers"
+    strangers.mkdir()
+    for number in range(6):
+        (strangers / f"{number}.png").write_bytes(png(np.full((160, 160), 40 * number, np.uint8)))
+    asked = ["--operating-point=cost", "--cost-ratio=4", "--prevalence=0.3", f"--outliers={strangers}"]
+    call_command("train_model", f"--data={base}", f"--out={first}", config, *asked, "--quiet", "--register", stdout=StringIO())
     ModelVersion.objects.update(state="active", activated_at=timezone.now())
     sign(doctor, 8)
-    interrupt(monkeypatch, lambda: retrain("--base-data", str(base), "--min-new", "8", config))
+    named = ["--base-data", str(base), "--outliers", str(strangers)]
+    interrupt(monkeypatch, lambda: retrain(*named, "--min-new", "8", config))
     planned = Workplace(Path(settings.MODEL_DIR)).read_plan()
     assert planned is not None
     done = retrain("--min-new", "8", config)
     assert (done["status"], done["version"], done["new_films"]) == ("trained", planned.version, 8)
     assert ModelVersion.objects.get(version="1.1.0").state == "active"
     assert ModelVersion.objects.get(version=planned.version).state == "candidate"
+    judged = read_metadata(Path(settings.MODEL_DIR) / planned.version)
+    assert (judged["operating_point"]["rule"], judged["operating_point"]["cost_ratio"]) == ("cost", 4.0)
+    assert judged["calibration"]["prevalence"] == pytest.approx(0.3)
+    assert judged["gate"]["fitted_on"]["outliers"] == 6
     kept = parts_of(first)
     new = parts_of(Path(settings.MODEL_DIR) / planned.version)
     assert len(new) == 68

@@ -26,6 +26,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--base-data", type=Path, metavar="DIR", help="films to train on besides, a folder or manifest CSV")
+        parser.add_argument(
+            "--outliers", type=Path, metavar="DIR", help="films that are not to be read, such as adults', for the gate to know"
+        )
+        parser.add_argument(
+            "--test-objects", type=Path, metavar="DIR", help="drawn films that the gate is to let pass, such as the demo's"
+        )
         parser.add_argument("--out", type=Path, metavar="DIR", help="where versions are kept (default: MODEL_DIR)")
         parser.add_argument(
             "--min-new", type=int, default=50, metavar="N", help="films signed since the last run (default: 50)"
@@ -35,8 +41,9 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         out = options["out"] or Path(settings.MODEL_DIR)
-        if options["base_data"] and not options["base_data"].exists():
-            raise CommandError(f"There is no {options['base_data']}.")
+        for name in retraining.FOLDERS:
+            if options[name] and not options[name].exists():
+                raise CommandError(f"There is no {options[name]}.")
         try:
             place = Workplace(out.resolve())
             with place.locked():
@@ -56,7 +63,12 @@ class Command(BaseCommand):
             if new < max(options["min_new"], 1):
                 message = f"{new} film(s) signed since the last run, fewer than {options['min_new']}: nothing was done."
                 return {"status": "nothing to do", "new_films": new, "message": message}
-            plan = retraining.make_plan(place, base_data=options["base_data"], new_films=new)
+            plan = retraining.make_plan(place, new_films=new, folders=options)
+            if unshown := retraining.unshown_films(plan):
+                named = " and ".join(f"--{name.replace('_', '-')}" for name in unshown)
+                self.stderr.write(
+                    f"Warning: the gate of {plan.started_from} knows films that this run is not shown: see {named}."
+                )
             place.begin(plan)
         else:
             self.stderr.write(f"Going on with version {plan.version}, which was not finished.")
