@@ -20,7 +20,7 @@ from mlmodel.headers import MAX_PIXELS, inspect_headers
 from mlmodel.preprocessing import to_uint8
 from mlmodel.types import ImageInfo, IntendedUse, RejectedImageError
 
-MIN_SIDE = 128  # pixels; the network's own input is 224
+MIN_SIDE = 128  # pixels; the films that the network was trained on have 224
 LATERAL_VIEWS = frozenset({"LL", "RL", "LLO", "RLO", "LATERAL", "LAT", "LLAT", "RLAT", "LEFT LATERAL", "RIGHT LATERAL"})
 # Body Part Examined (PS3.16 annex L, and what consoles write); a word of `OTHER_PARTS` without one of `CHEST_PARTS`
 CHEST_PARTS = ("CHEST", "THORAX", "LUNG", "TORAX", "HEART", "RIB", "TRUNK", "WHOLEBODY", "BABYGRAM")

@@ -12,10 +12,7 @@ from mlmodel.types import ArtifactIncompatibleError
 
 
 class OpenVinoEngine:
-    """One stream over all cores (LATENCY): two (THROUGHPUT) halve what a single caller gets.
-
-    Films per second on two cores at batch 1, 8 and 16, with the shipped network: bfloat16 57, 57 and 59; float32 30, 30 and 31.
-    """
+    """One stream over all cores (LATENCY): two (THROUGHPUT) halve what a single caller gets."""
 
     def __init__(self, directory: Path, *, threads: int = 0, precision: str = "auto") -> None:
         openvino = import_openvino()

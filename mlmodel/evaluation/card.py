@@ -78,6 +78,7 @@ Lines = list[str]
 
 def write_card(report: Mapping[str, Any], metadata: Mapping[str, Any], figures: Sequence[str] = ()) -> str:
     """Markdown; `figures` are the names of pictures that lie beside it. What the metadata do not say is said to be missing."""
+    added = text.of_sources(metadata.get("data", {}).get("sources", {}))
     sections = (
         _title(report, metadata),
         _use(metadata),
@@ -89,9 +90,9 @@ def write_card(report: Mapping[str, Any], metadata: Mapping[str, Any], figures: 
         _refusals(report, metadata),
         _fixed("Explanation [31]", text.EXPLANATION),
         _robustness(metadata),
-        _fixed("Known limits [40, 41]", text.LIMITS),
-        _fixed("Ethical considerations", text.ETHICS),
-        _fixed("CLAIM items that this card does not cover", text.NOT_COVERED),
+        _fixed("Known limits [40, 41]", text.LIMITS, *(each.limits for each in added)),
+        _fixed("Ethical considerations", text.ETHICS, *(each.ethics for each in added)),
+        _fixed("CLAIM items that this card does not cover", text.NOT_COVERED, *(each.not_covered for each in added)),
         _cite(metadata),
     )
     return "\n".join("\n".join([*section, ""]) for section in sections)
@@ -294,7 +295,13 @@ def _robustness(metadata: Mapping[str, Any]) -> Lines:
     found = metadata.get("robustness", {})
     rows = [(name, _state(value, share=True)) for name, value in found.items() if isinstance(value, Mapping)]
     table = _table(("Change to the film", "Films whose label stays (95 % interval)"), rows) if rows else [text.NO_ROBUSTNESS]
-    return ["## Robustness [30]", "", *table, *_opacities(metadata.get("drawn_opacities", {}))]
+    return [
+        "## Robustness [30]",
+        "",
+        *([text.ROBUSTNESS, ""] if rows else []),
+        *table,
+        *_opacities(metadata.get("drawn_opacities", {})),
+    ]
 
 
 def _opacities(given: Mapping[str, Any]) -> Lines:
@@ -309,8 +316,8 @@ def _cite(metadata: Mapping[str, Any]) -> Lines:
     return ["## How to cite", "", f"Pneumo Portal, model version {version}{f' ({year})' if year else ''}. {text.CITE}"]
 
 
-def _fixed(title: str, sentences: Sequence[str]) -> Lines:
-    return [f"## {title}", "", *_bullets(sentences)]
+def _fixed(title: str, *sentences: Sequence[str]) -> Lines:
+    return [f"## {title}", "", *(line for some in sentences for line in _bullets(some))]
 
 
 def _bullets(sentences: Sequence[str]) -> Lines:

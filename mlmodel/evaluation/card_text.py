@@ -1,6 +1,7 @@
 """The model card's fixed sentences. They hold no number that a report could contradict."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 NOT_STATED = "not stated"
@@ -69,6 +70,7 @@ EXPLANATION = (
     "Whether the map helps readers was not studied.",
 )
 NO_ROBUSTNESS = "Not done for this version."
+ROBUSTNESS = "Changed films of the test part, as the network receives them; whatever the gate would say."
 OPACITIES = (
     "A film can be normal but for an opacity in one lung. Such opacities, some of them faint, were drawn into normal test "
     "films that the model calls normal."
@@ -79,30 +81,67 @@ DRAWN = (
 )
 LIMITS = (
     "A single opacity in a film that looks normal otherwise can be missed.",
-    "The shipped training films come from one hospital and one age group. Other machines and populations are untested.",
-    "Prevalence among these films is far higher than in most practices, so the predictive values do not carry over.",
-    "Labels of the training films were given by reading, with less control than those of the official test films.",
-    "Sex, exact age and device are not known for the shipped films: no fairness across them can be claimed.",
+    "Where pneumonia is rarer than among these films, as in most practices, the predictive values do not carry over.",
     "There is no external test on films of another hospital unless a report beside this card says so [33].",
     "Errors were not reviewed by a radiologist film by film [39].",
 )
 ETHICS = (
-    "The films were published without names; the portal never sends a film anywhere.",
+    "The portal never sends a film anywhere.",
     "A missed pneumonia can harm a child; a false alarm can mean needless antibiotics.",
     "The operating point weighs one against the other, and the hospital should know and accept how.",
     "Readers tend to agree with a machine. The result is shown with its threshold and limits, and a named clinician signs.",
 )
 NOT_COVERED = (
     "Abstract, aims and hypotheses [2, 4, 6]: not applicable to a card.",
-    "De-identification and image acquisition [11, 13]: done by the publisher of the films; details are not known.",
     "Missing data [12]: films that cannot be read are counted above; nothing was filled in.",
-    "Annotation of the test films and variability between readers [17, 18]: not known for the shipped films.",
     "Intended sample size [21]: not done; all films at hand were used.",
     "Testing on external data [33] and failure analysis [39]: not done, unless named above.",
     "Registration and protocol [34, 42]: none.",
-    "Availability [43]: code and weights lie in the project's repository; the films are with their publishers.",
     "Funding [44]: not stated.",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class OfSource:
+    """What a card adds to the sentences above about films of one kind of source."""
+
+    limits: tuple[str, ...]
+    ethics: tuple[str, ...]
+    not_covered: tuple[str, ...]
+
+
+PUBLISHED = "Kermany et al."  # how the source of the published films begins
+OF_PUBLISHED = OfSource(
+    limits=(
+        "The published training films come from one hospital and one age group. Other machines and populations are untested.",
+        "Their labels were given by reading, with less control than those of the official test films.",
+        "Their sex, exact age and device are not known: no fairness across them can be claimed.",
+        "Recipes were compared on all of them, the test part included: its figures may be a little too good.",
+    ),
+    ethics=("The published films bear no names.",),
+    not_covered=(
+        "De-identification and image acquisition [11, 13]: done by the publisher of the films; details are not known.",
+        "Annotation of the test films and variability between readers [17, 18]: not known for the published films.",
+        "Availability [43]: code and weights lie in the project's repository; the films are with their publishers.",
+    ),
+)
+OF_OTHERS = OfSource(
+    limits=("From which machines and patients the hospital's own films come, and how they were chosen, is for it to say.",),
+    ethics=("Films of the hospital itself were used as its rules on such use allow.",),
+    not_covered=(
+        "De-identification and image acquisition [11, 13] of films that are not published: the hospital's own; not described.",
+        "Annotation and variability between readers [17, 18] of these: one signed reading each, if they are the portal's.",
+        "Availability [43]: code as the project's repository; films and weights are the hospital's.",
+    ),
+)
+
+
+def of_sources(sources: Iterable[str]) -> tuple[OfSource, ...]:
+    """What to add for films of these sources, as the metadata name them."""
+    known = [source.startswith(PUBLISHED) for source in sources]
+    return (*([OF_PUBLISHED] if any(known) else []), *([OF_OTHERS] if not all(known) or not known else []))
+
+
 CITE = "Please cite the sources of the films named under Data as well."
 
 

@@ -89,7 +89,7 @@ def test_our_resampling_comes_close_to_that_of_the_training_films() -> None:
 @pytest.mark.shared_data
 def test_the_engines_agree_on_real_films() -> None:
     metadata = read_metadata(newest_shipped())
-    films = read_batch(sorted(SMALL.rglob("*.jpeg"))[::130], metadata["input_shape"][0])
+    films = read_batch(sorted(SMALL.rglob("*.jpeg"))[::40], metadata["input_shape"][0])
 
     def run(engine: str, precision: str) -> NDArray[np.float64]:
         logits = load_engine(newest_shipped(), metadata, engine=engine, precision=precision).run(films).logits
@@ -97,7 +97,7 @@ def test_the_engines_agree_on_real_films() -> None:
 
     exact, threshold = run("keras", "float32"), metadata["operating_point"]["threshold"]
     assert np.abs(run("openvino", "float32") - exact).max() <= 0.001
-    assert ((run("openvino", "auto") >= threshold) == (exact >= threshold)).mean() >= 0.97
+    assert ((run("openvino", "auto") >= threshold) == (exact >= threshold)).mean() >= 0.99
 
 
 @pytest.mark.shared_data

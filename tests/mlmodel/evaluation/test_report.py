@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mlmodel.evaluation.card import write_card
-from mlmodel.evaluation.card_text import CHOICE
+from mlmodel.evaluation.card_text import CHOICE, OF_OTHERS, OF_PUBLISHED, PUBLISHED
 from mlmodel.evaluation.compare import compare_readings
 from mlmodel.evaluation.plots import draw_figures
 from mlmodel.evaluation.readings import Reading, hash_data
@@ -184,6 +184,26 @@ def test_the_card_tells_a_radiologist_what_matters(report: dict[str, Any]) -> No
     assert "![ROC curve" in card
     assert "reliability.png" not in card
     # Every item of CLAIM 2024 stands somewhere, if only to say that it was not done
+    items = {int(item) for found in re.findall(r"\[([\d, ]+)\]", card) for item in found.split(",")}
+    assert items == set(range(1, 45))
+
+
+@pytest.mark.parametrize(
+    ("sources", "published", "others"),
+    [
+        ({}, False, True),
+        ({"A clinic": 9}, False, True),
+        ({f"{PUBLISHED}, Cell 2018": 9}, True, False),
+        ({f"{PUBLISHED}, Cell 2018": 9, "signed review": 4}, True, True),
+    ],
+)
+def test_a_card_says_of_films_what_holds_for_their_source(
+    report: dict[str, Any], sources: dict[str, int], published: bool, others: bool
+) -> None:
+    card = write_card(report, {**METADATA, "data": {**METADATA["data"], "sources": sources}})
+    for sentences, expected in ((OF_PUBLISHED, published), (OF_OTHERS, others)):
+        for sentence in (*sentences.limits, *sentences.ethics, *sentences.not_covered):
+            assert (sentence in card) == expected, sentence
     items = {int(item) for found in re.findall(r"\[([\d, ]+)\]", card) for item in found.split(",")}
     assert items == set(range(1, 45))
 
