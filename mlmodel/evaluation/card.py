@@ -224,6 +224,7 @@ def _performance(report: Mapping[str, Any], figures: Sequence[str]) -> Lines:
         "",
         f"On {report['n']} films of {report['patients']} patients, {groups}. In brackets: 95 % intervals over patients [29].",
         *(["", f"**{overlap} of these films were used to make this version: the numbers flatter it.**"] if overlap else []),
+        *(["", f"**{named} other films: {text.NAMED_ALIKE}**"] if (named := report.get("training_patients")) else []),
         "",
         *_table(("Measure", "Value (95 % interval)"), [(name, _state(report[key], share)) for key, name, share in MEASURES]),
         "",

@@ -54,6 +54,10 @@ METHODS = {
     "beta": "beta calibration",
     "isotonic": "isotonic regression",
 }
+NAMED_ALIKE = (
+    "their patients have the names of some whose films were used to make this version. If they are the same people, the "
+    "numbers flatter it."
+)
 NO_SUBGROUPS = "The films' names and manifest tell of no subgroup."
 SUBGROUPS = (
     "Films of one cause of pneumonia are judged beside all normal films. Small groups have wide intervals: no difference seen "

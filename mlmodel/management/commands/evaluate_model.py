@@ -83,7 +83,7 @@ class Command(BaseCommand):
         readings, report_of = self._read(options["model_version"], options)
         drawn = {"resamples": options["bootstrap"], "seed": options["seed"]}
         report = build_report(readings, version=report_of["version"], threshold=report_of["threshold"], **drawn)
-        report |= {"model_sha256": report_of["sha256"], "training_overlap": _count_overlap(readings, report_of["path"])}
+        report |= {"model_sha256": report_of["sha256"], **_count_overlap(readings, report_of["path"])}
         if options["compare"]:
             others, other = self._read(options["compare"], options)
             report["comparison"] = {"version": other["version"], **compare_readings(readings, others, **drawn).as_dict()}
@@ -111,12 +111,12 @@ class Command(BaseCommand):
         from mlmodel.evaluation.store import enter_evaluation, find_row, render_files, write_files
         from mlmodel.registry import model_dir
 
-        row, kept = find_row(report["model_version"]), model_dir()
+        row, kept = (None, None) if out else (find_row(report["model_version"]), model_dir())
         if out is None and (row is None or kept is None):
             return
         directory = out or cast("Path", kept) / "evaluations" / report["model_version"] / report["data_sha256"][:12]
         write_files(directory, render_files(readings, report, read_metadata(artifact)))
-        if out is None and row is not None:
+        if row is not None:
             enter_evaluation(row, report, directory)
         self.stderr.write(f"Written to {directory}")
 
@@ -124,6 +124,10 @@ class Command(BaseCommand):
         seen = sum(count for part, count in report["training_overlap"].items() if part != "test")
         if seen:
             self.stderr.write(f"Warning: {seen} of {report['films']} films were used to make this version.")
+        if named := report["training_patients"]:
+            self.stderr.write(
+                f"Warning: {named} other films are of patients named as some that were used to make this version."
+            )
         if report["unreadable"]["count"]:
             named = ", ".join(report["unreadable"]["files"][:3])
             self.stderr.write(f"Warning: {report['unreadable']['count']} files hold no film that can be read: {named}")
@@ -144,15 +148,19 @@ class Command(BaseCommand):
             self.stdout.write(f"  Against {comparison['version']}: AUC difference {_state(comparison['auc'])}; {verdict}")
 
 
-def _count_overlap(readings: list["Reading"], artifact: Path) -> dict[str, int]:
-    """Films of the evaluation by the part of the version's own split that they were in; empty where it keeps no split."""
+def _count_overlap(readings: list["Reading"], artifact: Path) -> dict[str, Any]:
+    """`training_overlap`: films by the part of the version's own split that they were in, empty where it keeps no split;
+    `training_patients`: of the others, those whose patient has the name of one outside its test part."""
     try:
         with (artifact / "split.csv").open(newline="", encoding="utf-8") as file:
-            parts = {row["sha256"]: row["part"] for row in csv.DictReader(file)}
+            rows = list(csv.DictReader(file))
+        parts = {row["sha256"]: row["part"] for row in rows}
+        patients = {row["patient"] for row in rows if row["part"] != "test"}
     except (OSError, KeyError, csv.Error, UnicodeDecodeError):
-        return {}
+        return {"training_overlap": {}, "training_patients": 0}
     found = [parts[one.sha256] for one in readings if one.sha256 in parts]
-    return {part: found.count(part) for part in sorted(set(found))}
+    others = sum(one.sha256 not in parts and one.patient in patients for one in readings)
+    return {"training_overlap": {part: found.count(part) for part in sorted(set(found))}, "training_patients": others}
 
 
 def _state(measure: dict[str, float | None]) -> str:

@@ -67,6 +67,7 @@ def test_an_evaluation_registers_a_version_that_only_lies_on_disk_and_one_that_i
 ) -> None:
     evaluate(data, "--out", str(tmp_path / "out"))
     assert not Evaluation.objects.exists()
+    assert not ModelVersion.objects.exists()
     report = evaluate(data)
     kept = Evaluation.objects.get()
     assert (kept.version_id, kept.data_sha256, kept.n) == ("7.0.0", report["data_sha256"], 9)
@@ -144,6 +145,7 @@ def test_films_of_the_training_are_pointed_out(data: Path, trained_on: Path) -> 
         stderr=errors,
     )
     assert "1 of 10 films were used to make this version" in errors.getvalue()
+    assert "1 other films are of patients named as some that were used" in errors.getvalue()
 
 
 @pytest.fixture
@@ -153,7 +155,7 @@ def trained_on(data: Path, tiny_artifact: Path, settings: Settings, tmp_path: Pa
 
     metadata = read_metadata(tiny_artifact)
     digest = hash_file(data / "NORMAL" / "IM-0001-0001.png")
-    split = f"file,sha256,label,patient,group,part\na,{digest},NORMAL,p,0,train\n".encode()
+    split = f"file,sha256,label,patient,group,part\na,{digest},NORMAL,IM-0001,0,train\n".encode()
     files: dict[str, bytes | Path] = {name: tiny_artifact / name for name in metadata["files"]}
     settings.MODEL_DIR = tmp_path / "versions"
     facts = {**metadata, "version": "7.0.2"}

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mlmodel.evaluation.card import write_card
-from mlmodel.evaluation.card_text import CHOICE, OF_OTHERS, OF_PUBLISHED, PUBLISHED
+from mlmodel.evaluation.card_text import CHOICE, NAMED_ALIKE, OF_OTHERS, OF_PUBLISHED, PUBLISHED
 from mlmodel.evaluation.compare import compare_readings
 from mlmodel.evaluation.plots import draw_figures
 from mlmodel.evaluation.readings import Reading, hash_data
@@ -210,7 +210,8 @@ def test_a_card_says_of_films_what_holds_for_their_source(
 
 def test_an_evaluation_on_films_of_the_training_says_so_on_the_card(report: dict[str, Any]) -> None:
     assert "flatter" in write_card({**report, "training_overlap": {"train": 3, "test": 2}}, METADATA)
-    assert "flatter" not in write_card({**report, "training_overlap": {"test": 2}}, METADATA)
+    assert "flatter" not in write_card({**report, "training_overlap": {"test": 2}, "training_patients": 0}, METADATA)
+    assert f"**4 other films: {NAMED_ALIKE}**" in write_card({**report, "training_patients": 4}, METADATA)
 
 
 def test_a_card_can_be_written_of_metadata_that_say_little(report: dict[str, Any]) -> None:
