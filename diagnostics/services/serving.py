@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FOLLOW_SECONDS = 3.0  # between two looks at the registry
 RETRY_SECONDS = 15.0  # before a version that could not be loaded is tried again
+VERIFY_SECONDS = 60.0  # between two looks at the files of the version that is held: the next start will need them
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Serving:
         self._shadow: Held | None = None
         self._trouble: dict[str, tuple[str, float]] = {}  # version: what is wrong, and when it is tried again
         self._described: tuple[str, str] | None = None
+        self._verify_at, self._damage = time.monotonic() + VERIFY_SECONDS, ""
 
     def take(self) -> Held:
         """The predictor in service, to be given back when the batch is through it; while `is_suspended`, to draw with alone."""
@@ -115,6 +117,7 @@ class Serving:
             self._suspended = False
             logger.info("model %s is in service: films are read again", wanted.active)
         self._follow_shadow(wanted.shadow if settings.SHADOW_SHARE else None)
+        self._verify()
         self._describe(wanted.active)
 
     def _suspend(self, shadow: str | None) -> None:
@@ -128,7 +131,7 @@ class Serving:
         self._describe(shadow or "")
 
     def _replace(self, new: Held) -> None:
-        old, self._active = self._active, new
+        old, self._active, self._damage = self._active, new, ""
         old.retire()
         logger.info("model %s is held in place of %s", new.version, old.version)
         _forget_garbage()
@@ -166,10 +169,25 @@ class Serving:
         self._trouble[version] = (words, time.monotonic() + RETRY_SECONDS)
         return None
 
+    def _verify(self) -> None:
+        """The files of the version that is held, once in a while: it reads on from memory, and would not start again."""
+        if time.monotonic() < self._verify_at:
+            return
+        self._verify_at, damage = time.monotonic() + VERIFY_SECONDS, ""
+        try:
+            api.verify_version(self._active.version)
+        except api.ModelError as error:
+            damage = f"{TROUBLES.get(type(error), 'cannot be read')} on disk"
+            if damage != self._damage:
+                logger.error("model %s %s, and is read from memory until the worker ends: %s", self.version, damage, error)  # noqa: TRY400
+        self._damage = damage
+
     def _describe(self, wanted: str) -> None:
         """Into the worker's row, where it has changed."""
-        trouble = self._trouble.get(wanted) if wanted != self._active.version else None
-        now = (self.version, f"{wanted} {trouble[0]}" if trouble else "")
+        words = self._damage
+        if wanted != self._active.version:
+            words = self._trouble.get(wanted, ("", 0.0))[0]
+        now = (self.version, f"{wanted} {words}" if words else "")
         if now != self._described:
             engine = self._active.predictor.engine
             heartbeat.describe_model(name=self._worker, model_version=now[0], engine=engine, model_error=now[1])

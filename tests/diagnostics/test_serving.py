@@ -12,6 +12,7 @@ from django.db import OperationalError, connection
 from pytest_django import Settings
 
 from accounts.models import User
+from diagnostics import metrics
 from diagnostics.models import Case, Prediction, Worker
 from diagnostics.pipeline import Pipeline
 from diagnostics.services import heartbeat, serving
@@ -113,6 +114,21 @@ def test_an_artifact_that_holds_another_version_is_not_served(held: Serving, reg
     registry.wanted, registry.versions["2.0.0"] = InService("2.0.0"), VersionStub("3.0.0")
     held.look()
     assert (held.version, Worker.objects.get().model_error) == ("1.0.0", "2.0.0 is corrupt")
+
+
+def test_files_that_are_damaged_under_a_running_worker_are_told_and_so_is_their_return(
+    held: Serving, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "VERIFY_SECONDS", 0.0)
+    held._verify_at = 0.0
+    with mock.patch.object(api, "verify_version", side_effect=api.ArtifactCorruptError("x")) as verify:
+        held.look()
+        verify.assert_called_with("1.0.0")
+    assert metrics.check_model() == "degraded: 1.0.0 is corrupt on disk, still serving 1.0.0"
+    assert (held.version, registry.loads) == ("1.0.0", [])
+    with mock.patch.object(api, "verify_version"):
+        held.look()
+    assert metrics.check_model() == "ok"
 
 
 def test_a_database_that_does_not_answer_changes_no_version(held: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
