@@ -61,6 +61,7 @@ def activate_version(
     judgement = judge_version(row, in_service, margin)
     _check_force(judgement.objections, force=force, reason=reason)
     if not settings.MODEL_PROMOTION_SECOND_PERSON:
+        _check_compared_with(in_service)
         forced = bool(judgement.objections)
         replaced = activate(version=version, act=Act(person, None, reason, forced, judgement.comparison))
         return Activation(version, replaced)
@@ -75,8 +76,7 @@ def approve_promotion(*, promotion: Promotion, person: "User", reason: str = "",
         raise LifecycleError(f"{person.get_username()} has asked for it: another person approves it.")
     if not promotion.requested_by.is_active:
         raise LifecycleError(f"The account of {promotion.requested_by} has been disabled: ask anew.")
-    if (active := versions_in_service().latest) != promotion.replaces:
-        raise LifecycleError(f"It was compared with {promotion.replaces}, and {active} is in service now: ask anew.")
+    _check_compared_with(promotion.replaces)
     _check_force(promotion.objections, force=force, reason=reason)
     row = find_version(promotion.version_id)
     with transaction.atomic():
@@ -130,6 +130,11 @@ def _request(row: ModelVersion, in_service: str, person: "User", reason: str, ju
     except IntegrityError as error:
         raise LifecycleError(f"Another person has asked for {row.version} at this moment: try again to approve it.") from error
     return promotion
+
+
+def _check_compared_with(version: str) -> None:
+    if (active := versions_in_service().latest) != version:
+        raise LifecycleError(f"It was compared with {version}, and {active} is in service now: ask anew.")
 
 
 def _check_force(objections: list[str], *, force: bool, reason: str) -> None:

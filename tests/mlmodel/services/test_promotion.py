@@ -3,6 +3,7 @@
 import csv
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from django.db import IntegrityError
@@ -14,6 +15,7 @@ from mlmodel.artifact import write_artifact
 from mlmodel.models import ModelVersion, Promotion, VersionEvent
 from mlmodel.registry import versions_in_service
 from mlmodel.services.errors import LifecycleError
+from mlmodel.services.judgement import Judgement, judge_version
 from mlmodel.services.lifecycle import Act, activate, find_version, roll_back
 from mlmodel.services.people import identify_person
 from mlmodel.services.promotion import activate_version, approve_promotion
@@ -224,6 +226,22 @@ def test_a_trial_with_one_operator_may_do_without_the_second(as_good: None, oper
     settings.MODEL_PROMOTION_SECOND_PERSON = False
     assert activate_version(version="2.0.0", person=operator).is_done
     assert versions_in_service().active == "2.0.0"
+
+
+def test_alone_too_the_version_compared_with_must_be_in_service_still(
+    as_good: None, operator: User, settings: Settings
+) -> None:
+    settings.MODEL_PROMOTION_SECOND_PERSON = False
+
+    def judge_slowly(row: ModelVersion, in_service: str, margin: float | None) -> Judgement:
+        judgement = judge_version(row, in_service, margin)
+        activate(version=find_version("3.0.0").version, act=Act(operator, None, "meanwhile"))
+        return judgement
+
+    slowly = mock.patch("mlmodel.services.promotion.judge_version", side_effect=judge_slowly)
+    with slowly, pytest.raises(LifecycleError, match=r"compared with 1\.0\.0, and 3\.0\.0 is in service now"):
+        activate_version(version="2.0.0", person=operator)
+    assert ModelVersion.objects.get(state="active").version == "3.0.0"
 
 
 def test_alone_the_evidence_counts_too(worse: None, operator: User, settings: Settings) -> None:
