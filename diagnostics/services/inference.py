@@ -5,13 +5,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from django.utils.dateparse import parse_date
-
 from diagnostics import storage
 from diagnostics.exceptions import StorageUnavailableError, StoredFilmDamagedError
 from diagnostics.models import Case
 from diagnostics.monitoring.instruments import BATCH_FILMS
 from diagnostics.services import analysis
+from diagnostics.services.ages import age_at_study
 from diagnostics.services.analysis import Result
 from mlmodel import api
 
@@ -73,14 +72,10 @@ def _give_up_fetching(batch: Batch, case: Case, error: StorageUnavailableError |
 
 
 def admit_by_age(case: Case, film: "DecodedFilm", use: api.IntendedUse) -> "DecodedFilm | api.Refusal":
-    """The film, or its refusal: the patient's age on the day of the study, where the film tells it, else of the upload, against
-    the version's intended use. Without a birth date nothing is known."""
-    if case.patient is None or case.patient.birth_date is None or "AGE_OUT_OF_RANGE" in film.overridden:
-        return film
-    birth, uploaded = case.patient.birth_date, case.created_at.date()
-    taken = parse_date(film.study_date)
-    age = api.age_in_years(birth, on=taken if taken and birth <= taken <= uploaded else uploaded)
-    return film if use.covers_age(age) else api.refusal("AGE_OUT_OF_RANGE")
+    """The film, or its refusal where the patient's age, as far as it is known, is not one of the version's intended use."""
+    age = age_at_study(case, film.study_date)
+    is_admitted = age is None or "AGE_OUT_OF_RANGE" in film.overridden or use.covers_age(age)
+    return film if is_admitted else api.refusal("AGE_OUT_OF_RANGE")
 
 
 def infer_batch(*, batch: Batch, predictor: "Predictor") -> None:

@@ -27,6 +27,7 @@ from accounts.models import Hospital
 from diagnostics import storage
 from diagnostics.exceptions import DiagnosticsError, StorageUnavailableError, StoredFilmDamagedError
 from diagnostics.models import Case, Review
+from diagnostics.services.ages import age_at_study
 from diagnostics.services.trail import record_case
 from mlmodel import api
 
@@ -219,9 +220,8 @@ def _identity(case: Case) -> str:
 def _age_years(case: Case, tags: api.DicomFacts) -> float | None:
     if tags.patient_age_years is not None:
         return tags.patient_age_years
-    if case.patient is None or case.patient.birth_date is None:
-        return None
-    return max(api.age_in_years(case.patient.birth_date, on=case.created_at.date()), 0.0)
+    age = age_at_study(case, tags.study_date)
+    return None if age is None else max(age, 0.0)
 
 
 def _write_tables(report: ExportReport, draft: Path) -> None:

@@ -37,3 +37,8 @@ def test_a_day_later_everybody_is_a_day_older(birth: date, on: date) -> None:
 @given(DATES.filter(lambda day: (day.month, day.day) != (2, 29)), st.integers(0, 120))
 def test_a_birthday_is_a_whole_number_to_the_last_digit(birth: date, years: int) -> None:
     assert age_in_years(birth, on=birth.replace(year=birth.year + years)) == years
+
+
+@given(st.dates(), st.dates())
+def test_any_two_dates_have_an_age(birth: date, on: date) -> None:
+    assert abs(age_in_years(birth, on=on) - (on - birth).days / 365.2425) < 1.1

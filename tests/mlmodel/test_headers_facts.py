@@ -32,7 +32,15 @@ def test_without_an_age_the_dates_give_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("birth", "study"), [("20250702", "20250701"), ("17000101", "20250701"), ("", "20250701"), ("20250702", "")]
+    ("birth", "study"),
+    [
+        ("20250702", "20250701"),
+        ("17000101", "20250701"),
+        ("20200702", "99991231"),
+        ("20200702", "00010101"),
+        ("", "20250701"),
+        ("20250702", ""),
+    ],
 )
 def test_dates_that_make_no_age_leave_it_unknown(birth: str, study: str) -> None:
     assert facts({AGE: ("AS", "4 years"), BIRTH: ("DA", birth), STUDY: ("DA", study)}).patient_age_years is None
