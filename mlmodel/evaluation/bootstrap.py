@@ -63,16 +63,22 @@ def share(
         return interval(float("nan"), np.empty(0))
     counts = weights[:, chosen].astype(np.float64)
     found = interval(float(holds[chosen].mean()), _ratio(counts @ holds[chosen], counts.sum(axis=1)))
-    return widen_certain(found, np.asarray(patients)[chosen])
+    return widen_extreme(found, np.asarray(patients)[chosen])
 
 
-def widen_certain(found: dict[str, float | None], patients: ArrayLike) -> dict[str, float | None]:
-    """`found`, an interval of a share of films of `patients`, where it is 0 or 1 with the bound of `unseen_share`: resamples of
-    what has no exception have none either, and would say that there are none."""
+def widen_extreme(found: dict[str, float | None], patients: ArrayLike) -> dict[str, float | None]:
+    """`found`, an interval of a share of films of `patients`, reaching towards the middle at least as far as `unseen_share`.
+
+    Resamples of films without an exception have none either, and would say that there are none; with one exception they say
+    little more.
+    """
+    value, low, high = found["value"], found["low"], found["high"]
+    if value is None or low is None or high is None:
+        return found
     unseen = unseen_share(patients)
-    if found["value"] == 1:
-        return {**found, "low": 1 - unseen}
-    return {**found, "high": unseen} if found["value"] == 0 else found
+    if value >= 0.5:
+        return {**found, "low": max(0.0, min(low, value - unseen))}
+    return {**found, "high": min(1.0, max(high, value + unseen))}
 
 
 def unseen_share(patients: ArrayLike) -> float:

@@ -13,6 +13,7 @@ from mlmodel.evaluation.measures import auc
 from mlmodel.evaluation.readings import Reading, findings, read_predictions
 
 MARGIN_AUC, MARGIN_SENSITIVITY = 0.01, 0.03
+LEAST_PATIENTS = 30  # of each class
 Interval = dict[str, float | None]
 
 
@@ -21,8 +22,8 @@ class Comparison:
     """Version `a` less version `b`: each difference as {value, low, high} with a 95 % interval over patients.
 
     `non_inferior` where the lower ends of AUC and sensitivity, each version at its own operating point, lie above minus the
-    margins (Piaggio et al., CONSORT non-inferiority, JAMA 2012); `worse` says in words where they do not. `mcnemar` counts the
-    films that one version alone calls rightly, with McNemar's exact p-value.
+    margins (Piaggio et al., CONSORT non-inferiority, JAMA 2012) and there are `LEAST_PATIENTS` of each class; `worse` says in
+    words where it is not so. `mcnemar` counts the films that one version alone calls rightly, with McNemar's exact p-value.
     """
 
     films: int
@@ -82,8 +83,8 @@ def compare_readings(
     differences = {name: interval(first[name][0] - second[name][0], first[name][1] - second[name][1]) for name in first}
     right = [np.array([one.predicted == one.label for one in side]) for side in sides]
     for name, among in {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}.items():
-        differences[name] = _allow_unseen(differences[name], right[0][among], right[1][among], np.asarray(patients)[among])
-    worse = _name_worse(differences, margins)
+        differences[name] = _allow_unseen(differences[name], np.asarray(patients)[among])
+    worse = _name_worse(differences, margins) + _name_few(truth, patients)
     return Comparison(
         films=len(pairs),
         patients=len(set(patients)),
@@ -98,20 +99,14 @@ def compare_readings(
     )
 
 
-def _allow_unseen(
-    difference: Interval, first: NDArray[np.bool_], second: NDArray[np.bool_], patients: NDArray[np.str_]
-) -> Interval:
-    """Where one version alone is never wrong, it is not so in any resample either: how often it could be all the same is added.
-    `first` and `second` say which films (films,) each version is right about."""
-    low, high = difference["low"], difference["high"]
-    if low is None or high is None:
+def _allow_unseen(difference: Interval, patients: NDArray[np.str_]) -> Interval:
+    """To either side as far at least as what so many patients cannot exclude: where no film is read otherwise by one version
+    alone, none is in any resample either."""
+    value, low, high = difference["value"], difference["low"], difference["high"]
+    if value is None or low is None or high is None:
         return difference
     unseen = unseen_share(patients)
-    return {
-        **difference,
-        "low": low if (second & ~first).any() else max(-1.0, low - unseen),
-        "high": high if (first & ~second).any() else min(1.0, high + unseen),
-    }
+    return {**difference, "low": max(-1.0, min(low, value - unseen)), "high": min(1.0, max(high, value + unseen))}
 
 
 def _name_worse(differences: dict[str, Interval], margins: tuple[float, float]) -> list[str]:
@@ -123,6 +118,16 @@ def _name_worse(differences: dict[str, Interval], margins: tuple[float, float]) 
             lower = "by an unknown amount" if low is None else f"by {-low:.3f}"
             worse.append(f"{'AUC' if name == 'auc' else name} may be lower {lower} (margin {margin:g})")
     return worse
+
+
+def _name_few(truth: NDArray[np.float64], patients: list[str]) -> list[str]:
+    """In words, each class of too few patients for its share in the AUC to be judged."""
+    counts = {label: len(set(np.asarray(patients)[truth == number])) for number, label in enumerate(("normal", "pneumonia"))}
+    return [
+        f"{count} patients of class {label} are too few to tell ({LEAST_PATIENTS} at least)"
+        for label, count in counts.items()
+        if count < LEAST_PATIENTS
+    ]
 
 
 def _match(a: list[Reading], b: list[Reading]) -> list[tuple[Reading, Reading]]:

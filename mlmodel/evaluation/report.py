@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, interval, resample_all, share, widen_certain
+from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, interval, resample_all, share, widen_extreme
 from mlmodel.evaluation.measures import count_outcomes, films_counted, measure_all
 from mlmodel.evaluation.readings import UNREADABLE, Reading, findings, hash_data
 from mlmodel.evaluation.subgroups import BESIDE_NORMAL
@@ -67,7 +67,7 @@ def measure_with_intervals(
     resampled = resample_all(truth, said, threshold, draw_weights(patients, resamples, seed))
     measured = {name: interval(value, resampled[name]) for name, value in values.items()}
     counted = films_counted(truth, said >= threshold)
-    return measured | {name: widen_certain(measured[name], np.asarray(patients)[among]) for name, among in counted.items()}
+    return measured | {name: widen_extreme(measured[name], np.asarray(patients)[among]) for name, among in counted.items()}
 
 
 def _intention_to_read(readings: Sequence[Reading], resamples: int, seed: int) -> dict[str, Any]:

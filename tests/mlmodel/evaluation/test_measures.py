@@ -127,13 +127,27 @@ def test_a_share_without_an_exception_is_bounded_as_the_binomial_one_of_its_pati
     assert share(~films, patients, weights) == pytest.approx({"value": 0.0, "low": 0.0, "high": 1 - bound.low})
 
 
+def test_one_exception_more_never_narrows_a_share() -> None:
+    """Not even towards the middle, and a share of 1 and one of 0 mirror each other."""
+    patients = [f"p{number // 2}" for number in range(300)]
+    weights = draw_weights(patients, 500, seed=0)
+    lows = []
+    for exceptions in range(6):
+        holds = np.arange(300) >= exceptions
+        found, mirrored = share(holds, patients, weights), share(~holds, patients, weights)
+        assert found["low"] == pytest.approx(1 - mirrored["high"])  # type: ignore[operator]
+        lows.append(found["low"])
+    assert lows == sorted(lows, reverse=True)  # type: ignore[type-var]
+    assert len(set(lows)) == 6
+
+
 def test_a_share_among_some_films_is_of_those_alone() -> None:
     holds, among = np.array([True, True, False, False]), np.array([True, True, True, False])
     patients = ["a", "b", "c", "d"]
     weights = np.array([[1, 1, 1, 1], [0, 0, 2, 2], [2, 1, 0, 1]], np.int32)
     found = share(holds, patients, weights, among)
     assert found["value"] == pytest.approx(2 / 3)
-    assert (found["low"], found["high"]) == pytest.approx(np.percentile([2 / 3, 0, 1], (2.5, 97.5)))
+    assert (found["low"], found["high"]) == pytest.approx((0, np.percentile([2 / 3, 0, 1], 97.5)))  # of three patients
     assert share(holds, patients, weights, np.zeros(4, bool)) == {"value": None, "low": None, "high": None}
 
 
