@@ -73,7 +73,7 @@ def prepare_data(
 ) -> Prepared:
     """Find, decode, group and split; known films and patients keep the part that `split`, the manifest of an earlier version,
     gives them, and the source and licence that it names, where their own manifest names none. `origin` is that of the others.
-    A film that is nearly the same as one of another part is left out. Raises `DataError`."""
+    A film that would tie two of its parts together is left out (`find_between_parts`). Raises `DataError`."""
     frozen = read_split(split) if split else None
     films, extras = find_films(data), read_extras(data)
     array, hashes = load_films(films, recipe.network.input_size, progress, cache)
@@ -88,11 +88,12 @@ def prepare_data(
     parts = split_groups(films, hashes, groups, recipe.seed, frozen)
     if frozen and (between := find_between_parts(hashes, parts, pairs, frozen)):
         progress.say(
-            f"{len(between)} films are left out, each nearly the same as one of another part: {films[between[0]].file}"
+            f"{len(between)} films are left out, each known to another part or nearly the same: {films[between[0]].file}"
         )
         kept = np.delete(np.arange(len(films)), between)
         films, hashes, array = _take(films, kept), _take(hashes, kept), array[kept]
         groups, parts = _take(groups, kept), _take(parts, kept)
+        given = {film.file: given[film.file] for film in films}
     truth = np.array([film.label == "PNEUMONIA" for film in films], np.float32)
     for name in PARTS:
         if len({label for label, part in zip(truth, parts, strict=True) if part == name}) < 2:

@@ -97,12 +97,12 @@ def split_groups(
 def find_between_parts(
     hashes: Sequence[str], parts: Sequence[Part], pairs: Sequence[tuple[int, int]], frozen: FrozenSplit
 ) -> list[int]:
-    """Films that are nearly the same as one of another part, and not both can stay: of each such pair the one that the frozen
-    split does not have where it is now, or of two such the one that is less apart from training."""
-    left_out = set()
+    """Films that cannot stay where they are: those that the frozen split has in another part, and of two that are nearly the
+    same, in two parts, the one that it does not have there, or of two such the one that is less apart from training."""
+    left_out = {index for index, digest in enumerate(hashes) if frozen.films.get(digest, parts[index]) != parts[index]}
     for pair in pairs:
-        strangers = [index for index in pair if frozen.films.get(hashes[index]) != parts[index]]
-        if strangers and parts[pair[0]] != parts[pair[1]]:
+        strangers = [index for index in pair if hashes[index] not in frozen.films]
+        if strangers and parts[pair[0]] != parts[pair[1]] and left_out.isdisjoint(pair):
             left_out.add(max(strangers, key=lambda index: CAUTIOUS.index(parts[index])))
     return sorted(left_out)
 

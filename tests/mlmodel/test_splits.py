@@ -119,11 +119,23 @@ def test_a_copy_of_a_film_of_another_part_moves_no_patient() -> None:
     assert find_between_parts(hashes, parts, pairs, frozen) == [2]
 
 
-def test_a_patient_of_films_from_two_parts_has_the_one_that_judges() -> None:
+@pytest.mark.parametrize("hashes", [["a", "b"], ["b", "a"]])
+def test_a_patient_of_films_from_two_parts_has_the_one_that_judges(hashes: list[str]) -> None:
+    """And what was trained on is left out of it."""
     films = [film(0, 7), film(1, 7)]
-    for hashes in (["a", "b"], ["b", "a"]):
-        frozen = FrozenSplit({"a": "train", "b": "test"}, {})
-        assert split_groups(films, hashes, [0, 0], 1, frozen) == ["test", "test"]
+    frozen = FrozenSplit({"a": "train", "b": "test"}, {})
+    parts = split_groups(films, hashes, [0, 0], 1, frozen)
+    assert parts == ["test", "test"]
+    assert find_between_parts(hashes, parts, [], frozen) == [hashes.index("a")]
+
+
+@pytest.mark.parametrize(("film_in", "patient_in"), [("test", "train"), ("train", "test")])
+def test_a_film_that_changed_its_patient_does_not_change_its_part(film_in: Part, patient_in: Part) -> None:
+    films, hashes = [film(0, 0), film(1, 0)], ["a", "b"]
+    frozen = FrozenSplit({"a": patient_in, "b": film_in}, {"patient0": patient_in, "patient9": film_in})
+    parts = split_groups(films, hashes, [0, 0], 1, frozen)
+    assert parts == [patient_in, patient_in]
+    assert find_between_parts(hashes, parts, [], frozen) == [1]
 
 
 @settings(max_examples=100, deadline=None)
