@@ -78,7 +78,7 @@ Lines = list[str]
 
 def write_card(report: Mapping[str, Any], metadata: Mapping[str, Any], figures: Sequence[str] = ()) -> str:
     """Markdown; `figures` are the names of pictures that lie beside it. What the metadata do not say is said to be missing."""
-    added = text.of_sources(metadata.get("data", {}).get("sources", {}))
+    added = text.of_data(metadata.get("data", {}))
     sections = (
         _title(report, metadata),
         _use(metadata),

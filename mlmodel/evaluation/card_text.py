@@ -1,6 +1,6 @@
 """The model card's fixed sentences. They hold no number that a report could contradict."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,8 @@ SELECTION = (
 CALIBRATION = "It was fitted on patients that neither training nor the choice of the epoch had seen."
 UNCALIBRATED = "The stated probability is what training left, and may be too sure of itself."
 CHOICE = (
-    "Scores are of patients that a method was not fitted to, lower is better. The simplest method whose likelihood lies within "
-    "one standard error of the best is kept."
+    "Scores are of patients that a method was not fitted to, lower is better. Kept is the simplest calibration whose "
+    "likelihood lies within one standard error of the best."
 )
 NOT_COMPARED = "Methods of calibration were not compared for this version."
 PREVALENCE = "Where pneumonia is rarer the true share is lower than the stated one, and where it is more common, higher."
@@ -140,10 +140,11 @@ OF_OTHERS = OfSource(
 )
 
 
-def of_sources(sources: Iterable[str]) -> tuple[OfSource, ...]:
-    """What to add for films of these sources, as the metadata name them."""
-    known = [source.startswith(PUBLISHED) for source in sources]
-    return (*([OF_PUBLISHED] if any(known) else []), *([OF_OTHERS] if not all(known) or not known else []))
+def of_data(data: Mapping[str, Any]) -> tuple[OfSource, ...]:
+    """What to add for the films of these `data`, as the metadata describe them: a film without a source is no published one."""
+    published = sum(count for source, count in data.get("sources", {}).items() if source.startswith(PUBLISHED))
+    films = sum(part["films"] for part in data.get("parts", {}).values())
+    return (*([OF_PUBLISHED] if published else []), *([OF_OTHERS] if not published or published < films else []))
 
 
 CITE = "Please cite the sources of the films named under Data as well."
@@ -151,7 +152,7 @@ CITE = "Please cite the sources of the films named under Data as well."
 
 def percent(share: float) -> str:
     """A share that somebody has stated: `62 %`."""
-    return f"{100 * share:.3g} %"
+    return f"{100 * share:.4g} %"
 
 
 def describe_rule(point: Mapping[str, Any]) -> str:

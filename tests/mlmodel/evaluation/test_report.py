@@ -193,8 +193,9 @@ def test_the_card_tells_a_radiologist_what_matters(report: dict[str, Any]) -> No
     [
         ({}, False, True),
         ({"A clinic": 9}, False, True),
-        ({f"{PUBLISHED}, Cell 2018": 9}, True, False),
-        ({f"{PUBLISHED}, Cell 2018": 9, "signed review": 4}, True, True),
+        ({f"{PUBLISHED}, Cell 2018": 471}, True, False),
+        ({f"{PUBLISHED}, Cell 2018": 470}, True, True),
+        ({f"{PUBLISHED}, Cell 2018": 400, "signed review": 71}, True, True),
     ],
 )
 def test_a_card_says_of_films_what_holds_for_their_source(
