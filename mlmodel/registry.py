@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from mlmodel.artifact import METADATA, copy_artifact, hash_file, read_info, verify_artifact
 from mlmodel.types import (
     ArtifactCorruptError,
-    ArtifactIncompatibleError,
     ArtifactMissingError,
+    ModelError,
     ModelInfo,
     NoVersionInServiceError,
 )
@@ -113,7 +113,7 @@ def suspension_words(version: str, since: datetime) -> str:
 def register_version(directory: Path) -> "ModelVersion":
     """Verify an artifact and enter it as a candidate; the row of a version registered before is returned as it is.
 
-    Raises as `verify_artifact` does, and `ArtifactIncompatibleError` where other files are registered under its name.
+    Raises as `verify_artifact` does, and `ModelError` where other files are registered under its name.
     """
     from mlmodel.models import ModelVersion
 
@@ -123,7 +123,7 @@ def register_version(directory: Path) -> "ModelVersion":
     known = {"path": str(directory.resolve()), "sha256": digest, "threshold": info.threshold, "metrics": info.metrics}
     row, _ = ModelVersion.objects.get_or_create(version=info.version, defaults=known)
     if row.sha256 != digest:
-        raise ArtifactIncompatibleError(f"Version {info.version} is registered already, with other files: those of {row.path}.")
+        raise ModelError(f"Version {info.version} is registered already, with other files: those of {row.path}.")
     return row
 
 

@@ -28,8 +28,8 @@ class Judgement:
 
 def judge_version(row: ModelVersion, in_service: str, margin: float | None = None) -> Judgement:
     """Not stopped, calibrated, evaluated on the films that the version in service was evaluated on, not trained on them, and
-    not worse there by more than `margin` in AUC (by default the comparison's own). Raises `LifecycleError` for a margin out of
-    range."""
+    by all evidence not worse there by more than `margin` in AUC (by default the comparison's own). Raises `LifecycleError` for
+    a margin out of range."""
     if margin is not None and not 0 <= margin <= LARGEST_MARGIN:
         raise LifecycleError(f"--margin is a difference in AUC from 0 to {LARGEST_MARGIN}. Received: {margin}")
     if row.version == in_service:  # it was suspended, and is compared with no other

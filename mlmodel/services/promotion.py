@@ -42,9 +42,9 @@ def activate_version(
     """Ask for a version to be activated, or approve it where another person has asked; `person` has been identified.
 
     Refused (`LifecycleError`, nothing changed): an artifact that is not whole, always; a version that is not calibrated, was
-    not evaluated on the films that the active one was, had seen those films, is worse there by more than `margin` in AUC, or
-    was taken out of service by the stop rule, unless each of the two people forces it with a reason. While service is suspended
-    the version that was in it last is the one to compare with.
+    not evaluated on the films that the active one was, had seen those films, may be worse there by more than `margin` in AUC,
+    or was taken out of service by the stop rule, unless each of the two people forces it with a reason. While service is
+    suspended the version that was in it last is the one to compare with.
     """
     row, now = find_version(version), versions_in_service()
     if version == now.active:
@@ -61,10 +61,11 @@ def activate_version(
     judgement = judge_version(row, in_service, margin)
     _check_force(judgement.objections, force=force, reason=reason)
     if not settings.MODEL_PROMOTION_SECOND_PERSON:
-        _check_compared_with(in_service)
         forced = bool(judgement.objections)
-        replaced = activate(version=version, act=Act(person, None, reason, forced, judgement.comparison))
-        return Activation(version, replaced)
+        act = Act(person, None, reason, forced, judgement.comparison)
+        with transaction.atomic():
+            _replace(version, act, compared_with=in_service)
+        return Activation(version, in_service)
     return Activation(version, in_service, _request(row, in_service, person, reason, judgement))
 
 
@@ -76,7 +77,8 @@ def approve_promotion(*, promotion: Promotion, person: "User", reason: str = "",
         raise LifecycleError(f"{person.get_username()} has asked for it: another person approves it.")
     if not promotion.requested_by.is_active:
         raise LifecycleError(f"The account of {promotion.requested_by} has been disabled: ask anew.")
-    _check_compared_with(promotion.replaces)
+    if (active := versions_in_service().latest) != promotion.replaces:
+        raise LifecycleError(f"It was compared with {promotion.replaces}, and {active} is in service now: ask anew.")
     _check_force(promotion.objections, force=force, reason=reason)
     row = find_version(promotion.version_id)
     with transaction.atomic():
@@ -88,11 +90,9 @@ def approve_promotion(*, promotion: Promotion, person: "User", reason: str = "",
             raise LifecycleError("It is no longer waiting: approved, superseded or too old. See list_models.")
         reasons = " / ".join(text for text in (promotion.reason, reason) if text)
         act = Act(promotion.requested_by, person, reasons, bool(promotion.objections), promotion.comparison)
-        replaced = activate(version=row.version, act=act)
-        if replaced != promotion.replaces:
-            raise LifecycleError(f"{replaced} came into service meanwhile: ask anew.")
+        _replace(row.version, act, compared_with=promotion.replaces)
     promotion.refresh_from_db()
-    return Activation(row.version, replaced, promotion)
+    return Activation(row.version, promotion.replaces, promotion)
 
 
 def _pin(row: ModelVersion, person: "User", reason: str) -> Activation:
@@ -132,9 +132,11 @@ def _request(row: ModelVersion, in_service: str, person: "User", reason: str, ju
     return promotion
 
 
-def _check_compared_with(version: str) -> None:
-    if (active := versions_in_service().latest) != version:
-        raise LifecycleError(f"It was compared with {version}, and {active} is in service now: ask anew.")
+def _replace(version: str, act: Act, *, compared_with: str) -> None:
+    """Activate, in the caller's transaction, which is rolled back where another version came into service meanwhile."""
+    replaced = activate(version=version, act=act)
+    if replaced != compared_with:
+        raise LifecycleError(f"It was compared with {compared_with}, and {replaced} came into service meanwhile: ask anew.")
 
 
 def _check_force(objections: list[str], *, force: bool, reason: str) -> None:

@@ -239,7 +239,7 @@ def test_alone_too_the_version_compared_with_must_be_in_service_still(
         return judgement
 
     slowly = mock.patch("mlmodel.services.promotion.judge_version", side_effect=judge_slowly)
-    with slowly, pytest.raises(LifecycleError, match=r"compared with 1\.0\.0, and 3\.0\.0 is in service now"):
+    with slowly, pytest.raises(LifecycleError, match=r"compared with 1\.0\.0, and 3\.0\.0 came into service meanwhile"):
         activate_version(version="2.0.0", person=operator)
     assert ModelVersion.objects.get(state="active").version == "3.0.0"
 
