@@ -47,7 +47,7 @@ def check_place(directory: Path) -> None:
     `FileExistsError` or `OSError`."""
     if directory.exists():
         raise FileExistsError(f"{directory} exists already.")
-    there = next(folder for folder in directory.absolute().parents if folder.is_dir())
+    there = next(folder for folder in directory.absolute().parents if folder.exists())
     Path(mkdtemp(prefix=f".{directory.name}-", dir=there)).rmdir()
 
 

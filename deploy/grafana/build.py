@@ -123,7 +123,7 @@ CLINICAL = [
 MODEL = [
     Panel("Version in service", "none", {"{{version}}": "max by (version) (portal_model_info)"}, NUMBER),
     Panel("Workers by version", "none", {"{{version}}": "max by (version) (portal_workers)"}, NUMBER),
-    Panel("Workers that cannot load it", "none", {"": "max(portal_workers_degraded)"}, NUMBER),
+    Panel("Workers that cannot load it, or could not again", "none", {"": "max(portal_workers_degraded)"}, NUMBER),
     Panel("Analysis suspended by the stop rule", "none", {"": "max(portal_analysis_suspended)"}, NUMBER),
     Panel("Stop rules that are broken", "none", {"{{rule}}": "max by (rule) (portal_stop_rule_broken)"}, NUMBER),
     Panel("Scores beside validation (PSI)", "none", {"{{version}}": "portal:score_psi"}),

@@ -36,7 +36,9 @@ def describe_queue() -> Iterator[Metric]:
     yield workers
     yield GaugeMetricFamily("portal_workers_alive", "Workers whose heart beats.", sum(count for _, count in by_version))
     troubled = alive.filter(model_error__gt="").count()
-    yield GaugeMetricFamily("portal_workers_degraded", "Workers that cannot serve the active version.", troubled)
+    yield GaugeMetricFamily(
+        "portal_workers_degraded", "Workers that cannot load the active version, or could not again.", troubled
+    )
 
 
 def describe_cases() -> Iterator[Metric]:

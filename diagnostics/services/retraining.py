@@ -29,7 +29,8 @@ from mlmodel import api
 HOME, PLAN, LAST, LOCK, WORK = ".retraining", "plan.json", "last.json", "lock", "work"
 EXPORT, BASE, MANIFEST, TEST, CONFIG = "export", "base", "manifest.csv", "test.csv", "config.json"
 COLUMNS = ("file", "label", "patient", "source", "licence", "sex", "age_years", "device")
-FOLDERS = ("base_data", "outliers", "test_objects")  # that an operator may name: what to train on, and what the gate is shown
+FOR_GATE = ("outliers", "test_objects")
+FOLDERS = ("base_data", *FOR_GATE)  # that an operator may name: what to train on besides, and what the gate is shown
 # The new films are few beside those that the version in service learnt from: small steps, so that it forgets nothing
 LEARNING_RATE_SHARE = 0.1
 
@@ -130,9 +131,9 @@ def make_plan(place: Workplace, *, new_films: int, folders: Mapping[str, Path | 
 
 
 def unshown_films(plan: Plan) -> list[str]:
-    """Of `FOLDERS`, those whose like the gate of the version started from was fitted with, and that the plan does not name."""
+    """Of `FOR_GATE`, those whose like the gate of the version started from was fitted with, and that the plan does not name."""
     fitted = api.read_documents(plan.started_from).metadata.get("gate", {}).get("fitted_on", {})
-    return [name for name in FOLDERS if fitted.get(name) and not getattr(plan, name)]
+    return [name for name in FOR_GATE if fitted.get(name) and not getattr(plan, name)]
 
 
 def next_version(active: str, known: set[str], day: str) -> str:

@@ -128,6 +128,7 @@ class Serving:
         self._follow_shadow(None)
         if shadow and shadow != self._active.version and (new := self._load(shadow)):
             self._replace(new)
+        self._verify()
         self._describe(shadow or "")
 
     def _replace(self, new: Held) -> None:

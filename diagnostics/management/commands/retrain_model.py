@@ -44,6 +44,8 @@ class Command(BaseCommand):
         for name in retraining.FOLDERS:
             if options[name] and not options[name].exists():
                 raise CommandError(f"There is no {options[name]}.")
+            if options[name] and name in retraining.FOR_GATE and not options[name].is_dir():
+                raise CommandError(f"{options[name]} is no folder.")
         try:
             place = Workplace(out.resolve())
             with place.locked():
@@ -71,7 +73,9 @@ class Command(BaseCommand):
                 )
             place.begin(plan)
         else:
-            self.stderr.write(f"Going on with version {plan.version}, which was not finished.")
+            self.stderr.write(
+                f"Going on with version {plan.version}, which was not finished, and with the folders that were named then."
+            )
         try:
             report = self._work(place, plan, options)
         except api.DecoderUnavailableError:
