@@ -43,10 +43,8 @@ def write_artifact(directory: Path, metadata: Mapping[str, Any], files: Mapping[
 
 
 def check_place(directory: Path) -> None:
-    """Whether `write_artifact` could begin now, for whoever works for hours before; leaves nothing behind. Raises
-    `FileExistsError` or `OSError`."""
-    if directory.exists():
-        raise FileExistsError(f"{directory} exists already.")
+    """Whether a folder can be made there, for whoever works for hours before `write_artifact`; leaves nothing behind. Raises
+    `OSError`."""
     there = next(folder for folder in directory.absolute().parents if folder.exists())
     Path(mkdtemp(prefix=f".{directory.name}-", dir=there)).rmdir()
 

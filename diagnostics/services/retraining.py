@@ -132,7 +132,7 @@ def make_plan(place: Workplace, *, new_films: int, folders: Mapping[str, Path | 
 
 def unshown_films(plan: Plan) -> list[str]:
     """Of `FOR_GATE`, those whose like the gate of the version started from was fitted with, and that the plan does not name."""
-    fitted = api.read_documents(plan.started_from).metadata.get("gate", {}).get("fitted_on", {})
+    fitted = _metadata_of(plan).get("gate", {}).get("fitted_on", {})
     return [name for name in FOR_GATE if fitted.get(name) and not getattr(plan, name)]
 
 
@@ -167,7 +167,7 @@ def write_manifest(place: Workplace, plan: Plan) -> Path:
 
 def write_config(place: Workplace, plan: Plan) -> Path:
     """The recipe of the version started from, with smaller steps. Raises `RetrainingError` where it has none."""
-    recipe = api.read_documents(plan.started_from).metadata.get("training", {}).get("recipe")
+    recipe = _metadata_of(plan).get("training", {}).get("recipe")
     if not isinstance(recipe, dict):
         raise RetrainingError(f"Version {plan.started_from} does not say how it was trained: name a --config.")
     changed = {**recipe, "learning_rate": recipe["learning_rate"] * LEARNING_RATE_SHARE}
@@ -198,7 +198,7 @@ def train(place: Workplace, plan: Plan, *, manifest: Path, config: str, quiet: b
 
 def _judging_arguments(plan: Plan) -> list[str]:
     """How the version started from states probabilities and chose its threshold, and what the gate is shown."""
-    metadata = api.read_documents(plan.started_from).metadata
+    metadata = _metadata_of(plan)
     point = metadata.get("operating_point", {})
     stated = {
         "operating-point": point.get("rule"),
@@ -222,6 +222,11 @@ def evaluate(place: Workplace, plan: Plan, artifact: Path, *, quiet: bool) -> di
     call_command("evaluate_model", *common, f"--version={plan.version}", f"--compare={plan.started_from}", stdout=output)
     report: dict[str, Any] = json.loads(output.getvalue())
     return report
+
+
+def _metadata_of(plan: Plan) -> dict[str, Any]:
+    """What the version started from says of itself. Raises `ModelError`."""
+    return api.read_documents(plan.started_from).metadata
 
 
 def _known_versions(out: Path) -> set[str]:

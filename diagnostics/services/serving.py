@@ -174,13 +174,13 @@ class Serving:
         """The files of the version that is held, once in a while: it reads on from memory, and would not start again."""
         if time.monotonic() < self._verify_at:
             return
-        self._verify_at, damage = time.monotonic() + VERIFY_SECONDS, ""
+        self._verify_at, damage, version = time.monotonic() + VERIFY_SECONDS, "", self._active.version
         try:
-            api.verify_version(self._active.version)
+            api.verify_version(version)
         except api.ModelError as error:
             damage = f"{TROUBLES.get(type(error), 'cannot be read')} on disk"
             if damage != self._damage:
-                logger.error("model %s %s, and is read from memory until the worker ends: %s", self.version, damage, error)  # noqa: TRY400
+                logger.error("model %s %s, and is read from memory until the worker ends: %s", version, damage, error)  # noqa: TRY400
         self._damage = damage
 
     def _describe(self, wanted: str) -> None:

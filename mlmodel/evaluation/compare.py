@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, interval, resample_all, unseen_share
-from mlmodel.evaluation.measures import auc
+from mlmodel.evaluation.measures import auc, films_called
 from mlmodel.evaluation.readings import Reading, findings, read_predictions
 
 MARGIN_AUC, MARGIN_SENSITIVITY = 0.01, 0.03
@@ -81,15 +81,14 @@ def compare_readings(
     sides = [[pair[side] for pair in pairs] for side in (0, 1)]
     first, second = (_measure_side(side, truth, weights) for side in sides)
     differences = {name: interval(first[name][0] - second[name][0], first[name][1] - second[name][1]) for name in first}
-    right = [np.array([one.predicted == one.label for one in side]) for side in sides]
-    for name, among in {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}.items():
+    for name, among in films_called(truth).items():
         differences[name] = _allow_unseen(differences[name], np.asarray(patients)[among])
     worse = _name_worse(differences, margins) + _name_few(truth, patients)
     return Comparison(
         films=len(pairs),
         patients=len(set(patients)),
         **differences,
-        mcnemar=_mcnemar(*right),
+        mcnemar=_mcnemar(*(np.array([one.predicted == one.label for one in side]) for side in sides)),
         margin=margins[0],
         margin_sensitivity=margins[1],
         non_inferior=not worse,
@@ -145,7 +144,7 @@ def _measure_side(
     """Value and resamples of each measure, at the operating point that the readings themselves were called by."""
     said = np.array([one.probability for one in readings], np.float64)
     called = np.array([one.predicted == "PNEUMONIA" for one in readings])
-    right, sick = called == truth, truth == 1
+    right = called == truth
     times = weights.astype(np.float64)
 
     def share(values: NDArray[Any], among: NDArray[Any]) -> tuple[float, NDArray[np.float64]]:
@@ -155,9 +154,7 @@ def _measure_side(
 
     return {
         "auc": (auc(truth, said), resample_all(truth, said, 0.5, weights)["auc"]),
-        "accuracy": share(right, np.ones(len(truth))),
-        "sensitivity": share(right, sick),
-        "specificity": share(right, ~sick),
+        **{name: share(right, among) for name, among in films_called(truth).items()},
         "brier": share((said - truth) ** 2, np.ones(len(truth))),
     }
 

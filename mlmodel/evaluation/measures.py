@@ -61,15 +61,14 @@ def measure_all(truth: NDArray[Any], probability: NDArray[np.float64], threshold
     return {name: float(value) for name, value in measures.items()}
 
 
+def films_called(truth: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
+    """The measures that are shares of films called rightly, and for each the films (films,) that it is a share of."""
+    return {"accuracy": np.ones(len(truth), bool), "sensitivity": truth == 1, "specificity": truth == 0}
+
+
 def films_counted(truth: NDArray[Any], predicted: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
-    """The measures that are shares of films, and for each the films (films,) that it is a share of."""
-    return {
-        "accuracy": np.ones(len(truth), bool),
-        "sensitivity": truth == 1,
-        "specificity": truth == 0,
-        "precision": predicted,
-        "npv": ~predicted,
-    }
+    """The same, with the measures that are shares of what was called alike."""
+    return {**films_called(truth), "precision": predicted, "npv": ~predicted}
 
 
 def expected_calibration_error(

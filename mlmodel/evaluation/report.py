@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmodel.evaluation.bootstrap import RESAMPLES, draw_weights, interval, resample_all, share, widen_extreme
-from mlmodel.evaluation.measures import count_outcomes, films_counted, measure_all
+from mlmodel.evaluation.measures import count_outcomes, films_called, films_counted, measure_all
 from mlmodel.evaluation.readings import UNREADABLE, Reading, findings, hash_data
 from mlmodel.evaluation.subgroups import BESIDE_NORMAL
 
@@ -73,11 +73,9 @@ def measure_with_intervals(
 def _intention_to_read(readings: Sequence[Reading], resamples: int, seed: int) -> dict[str, Any]:
     """Accuracy, sensitivity and specificity over all films, where one without a finding is wrong."""
     right = np.array([one.probability is not None and one.predicted == one.label for one in readings])
-    truth = _truth(readings)
     patients = [one.patient for one in readings]
     weights = draw_weights(patients, resamples, seed)
-    chosen = {"accuracy": None, "sensitivity": truth == 1, "specificity": truth == 0}
-    shares = {name: share(right, patients, weights, among) for name, among in chosen.items()}
+    shares = {name: share(right, patients, weights, among) for name, among in films_called(_truth(readings)).items()}
     return {"films": len(readings), **shares}
 
 

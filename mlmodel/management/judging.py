@@ -42,10 +42,11 @@ def read_judging_options(options: dict[str, Any], sensitivity: float) -> "Judgin
     """What the arguments say. Raises `ValueError` for what cannot be."""
     from mlmodel.training.judging import JudgingOptions
 
-    if options["cost_ratio"] is not None and options["operating_point"] != "cost":
-        raise ValueError("--cost-ratio belongs to --operating-point cost.")
-    ratio = 1.0 if options["cost_ratio"] is None else options["cost_ratio"]
-    rule = {"rule": options["operating_point"], "sensitivity": sensitivity, "cost_ratio": ratio}
+    rule = {"rule": options["operating_point"], "sensitivity": sensitivity}
+    if options["cost_ratio"] is not None:
+        if options["operating_point"] != "cost":
+            raise ValueError("--cost-ratio belongs to --operating-point cost.")
+        rule["cost_ratio"] = options["cost_ratio"]
     origin = {"source": options["source"], "licence": options["licence"]}
     return JudgingOptions(options["split"], rule, options["prevalence"], origin, options["outliers"], options["test_objects"])
 

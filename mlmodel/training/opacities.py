@@ -61,7 +61,8 @@ def copy_with_opacities(variants: list[NDArray[np.uint8]], truth: NDArray[np.flo
     Done once per run."""
     normal = truth == 0
     generator = np.random.default_rng([seed, len(truth)])
-    undrawn = [variants[index % len(variants)][normal] for index in range(COPIES)]
+    chosen = [films[normal] for films in variants]
+    undrawn = [chosen[index % len(chosen)] for index in range(COPIES)]
     copies = [draw_opacities(films, generator) for films in undrawn]
     differs = [differ(*pair) for pair in zip(copies, undrawn, strict=True)]
     return OpaqueCopies(np.stack(copies), np.stack(differs), np.maximum(np.cumsum(normal) - 1, 0))
